@@ -1,0 +1,77 @@
+"""The command `handbench`: a table of commands, each imported only when it is called.
+
+`handbench --help` imports no command, hence neither torch nor matplotlib nor pandas nor dask.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import rich_click as click
+
+from handbench._version import __version__
+from handbench.errors import HandbenchError
+
+# name -> (where the click command is, one line of help). In the order of the work.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("handbench.demo:demo", "Run the whole way once on synthetic hands."),
+    "datasets": ("handbench.datasets.command:datasets", "What is known of each data set, and where to ask for it."),
+    "synth": ("handbench.converters.synth:synth", "Write synthetic hands as a raw tree of a data set."),
+    "convert": ("handbench.converters.command:convert", "Turn a raw data set into a store."),
+    "info": ("handbench.store.command:info", "Say what a store holds."),
+    "train": ("handbench.srn.command:train", "Train SRN on a store."),
+    "predict": ("handbench.srn.command:predict", "Predict the joints of every frame of a store."),
+    "eval": ("handbench.eval.command:evaluate", "Score predictions as the literature does."),
+    "plot": ("handbench.plots.command:plot", "Draw the figures of a paper from scores files."),
+}
+
+
+class UserError(click.ClickException):
+    """A `HandbenchError` on its way out: one line on stderr, exit code 2."""
+
+    exit_code = 2
+
+
+class LazyGroup(click.RichGroup):
+    """A group that imports a command when it is called, and not to list it (after click's docs, 'Lazily Loading')."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A stand-in with the line of help, for listings and completion; `resolve_command` loads the real one."""
+        return click.Command(cmd_name, help=COMMANDS[cmd_name][1]) if cmd_name in COMMANDS else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The real command; an unknown name gets click's own message with suggestions."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load_command(name) if name in COMMANDS else command, rest
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; turn a `HandbenchError` into one line and exit code 2."""
+        try:
+            return super().invoke(ctx)
+        except HandbenchError as error:
+            raise UserError(str(error)) from error
+
+
+def load_command(name: str) -> click.Command:
+    """Import the click command of that name."""
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    command = getattr(import_module(module), attribute)
+    if not isinstance(command, click.Command):
+        raise TypeError(f"{COMMANDS[name][0]} is not a click command")
+    return command
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="handbench")
+def main() -> None:
+    """3D hand pose from depth images: convert, crop, train, predict, score, plot.
+
+    Start with `handbench demo`, or with `handbench convert nyu RAW OUT.zarr`.
+    """
