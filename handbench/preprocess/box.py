@@ -1,0 +1,177 @@
+"""The 3D box around a hand, and the coordinate systems that belong to it.
+
+- **bounding-box C.S.** `xyz_bb`: camera axes, mm, origin at the centre of the box; `xyz_bb_norm` is divided by half the
+  cube.
+- **scaled-image C.S.** `uvd_si`: column and row in px of the crop and depth in mm, all from the centre of the crop;
+  `uvd_si_norm` is divided by half the crop side (u, v) and half the cube (depth), so that the crop is [-1, 1].
+
+Between the two stands perspective, and the roll of the box. Source: SRN section 3.2, Eq. 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Generic
+
+from handbench.arrays import ArrayT, array_namespace, require_last_axis
+from handbench.camera import Camera, xyz_to_uvd
+from handbench.errors import ShapeError
+
+
+@dataclass(frozen=True)
+class HandBox(Generic[ArrayT]):
+    """A cube in the camera frame, turned about the viewing direction. One box, or a batch of them.
+
+    Points that go in and out of its methods have one axis more than the box: (..., P, 3).
+
+    Attributes:
+        center_xyz: (..., 3) mm, camera frame; z is in front of the camera.
+        cube: (..., 3) full sides, mm.
+        roll: (...) radians. A positive roll turns the box clockwise as seen in the image, so the hand in its crop
+            appears turned anticlockwise.
+
+    Raises:
+        ShapeError: if the shapes do not belong together.
+    """
+
+    center_xyz: ArrayT
+    cube: ArrayT
+    roll: ArrayT
+
+    def __post_init__(self) -> None:
+        require_last_axis(self.center_xyz, 3, "center_xyz")
+        require_last_axis(self.cube, 3, "cube")
+        batch = tuple(self.center_xyz.shape[:-1])
+        if tuple(self.cube.shape[:-1]) != batch or tuple(self.roll.shape) != batch:
+            raise ShapeError(
+                f"a box needs one cube and one roll for each centre: center_xyz {tuple(self.center_xyz.shape)}, "
+                f"cube {tuple(self.cube.shape)}, roll {tuple(self.roll.shape)}"
+            )
+
+    @classmethod
+    def upright(cls, center_xyz: ArrayT, cube: ArrayT) -> HandBox[ArrayT]:
+        """A box without roll, as it is used at test time."""
+        return cls(center_xyz, cube, array_namespace(center_xyz).zeros_like(center_xyz[..., 0]))
+
+    def xyz_to_bb(self, xyz: ArrayT) -> ArrayT:
+        """Camera frame to bounding-box C.S.: (..., P, 3) mm to (..., P, 3) mm."""
+        require_last_axis(xyz, 3, "xyz")
+        return xyz - self.center_xyz[..., None, :]
+
+    def bb_to_xyz(self, xyz_bb: ArrayT) -> ArrayT:
+        """Bounding-box C.S. to camera frame: (..., P, 3) mm to (..., P, 3) mm."""
+        require_last_axis(xyz_bb, 3, "xyz_bb")
+        return xyz_bb + self.center_xyz[..., None, :]
+
+    def bb_to_bb_norm(self, xyz_bb: ArrayT) -> ArrayT:
+        """Divide (..., P, 3) mm by half the cube: the box becomes [-1, 1]."""
+        require_last_axis(xyz_bb, 3, "xyz_bb")
+        return xyz_bb / (self.cube[..., None, :] / 2)
+
+    def bb_norm_to_bb(self, xyz_bb_norm: ArrayT) -> ArrayT:
+        """The inverse of `bb_to_bb_norm`."""
+        require_last_axis(xyz_bb_norm, 3, "xyz_bb_norm")
+        return xyz_bb_norm * (self.cube[..., None, :] / 2)
+
+    def bb_to_si_norm(self, xyz_bb: ArrayT) -> ArrayT:
+        """Bounding-box C.S. to normalised scaled-image C.S.
+
+        The camera does not enter: seen from it, a point at depth z stands in the plane of the centre (depth Zc) at
+        x Zc / z, and the crop is that plane.
+
+        Args:
+            xyz_bb: (..., P, 3) mm; the depth z + Zc must not be 0.
+
+        Returns:
+            (..., P, 3) u, v, d; [-1, 1] inside the crop and the cube.
+
+        Source: the inverse of SRN Eq. 4.
+        """
+        xp = array_namespace(xyz_bb)
+        xyz, center, half = self.bb_to_xyz(xyz_bb), self.center_xyz[..., None, :], self.cube[..., None, :] / 2
+        scale = center[..., 2] / xyz[..., 2]
+        x, y = xyz[..., 0] * scale - center[..., 0], xyz[..., 1] * scale - center[..., 1]
+        cos, sin = self._cos_sin()
+        uvd: ArrayT = xp.stack((cos * x + sin * y, cos * y - sin * x, xyz_bb[..., 2]), axis=-1) / half
+        return uvd
+
+    def si_norm_to_bb(self, uvd_si_norm: ArrayT) -> ArrayT:
+        """Normalised scaled-image C.S. to bounding-box C.S., the exact inverse of `bb_to_si_norm`.
+
+        Args:
+            uvd_si_norm: (..., P, 3) u, v, d.
+
+        Returns:
+            (..., P, 3) mm.
+
+        Source: SRN Eq. 4, x = (u - cx)(z + Zc) / fx with u = u_si alpha_u + Uc, in which the camera cancels.
+        """
+        require_last_axis(uvd_si_norm, 3, "uvd_si_norm")
+        xp = array_namespace(uvd_si_norm)
+        center, plane = self.center_xyz[..., None, :], uvd_si_norm * (self.cube[..., None, :] / 2)
+        cos, sin = self._cos_sin()
+        x, y = cos * plane[..., 0] - sin * plane[..., 1], sin * plane[..., 0] + cos * plane[..., 1]
+        scale = (plane[..., 2] + center[..., 2]) / center[..., 2]
+        xyz: ArrayT = xp.stack(
+            ((x + center[..., 0]) * scale, (y + center[..., 1]) * scale, plane[..., 2] + center[..., 2]), axis=-1
+        )
+        return self.xyz_to_bb(xyz)
+
+    def bb_to_si(self, xyz_bb: ArrayT, size: int) -> ArrayT:
+        """Bounding-box C.S. to scaled-image C.S.: (..., P, 3) mm to (..., P, 3) px, px, mm from the crop's centre."""
+        return self.bb_to_si_norm(xyz_bb) * self._si_unit(size)
+
+    def si_to_bb(self, uvd_si: ArrayT, size: int) -> ArrayT:
+        """Scaled-image C.S. to bounding-box C.S. (SRN Eq. 4), the exact inverse of `bb_to_si`."""
+        return self.si_norm_to_bb(uvd_si / self._si_unit(size))
+
+    def image_from_crop(self, camera: Camera, size: int) -> ArrayT:
+        """The affine map from crop pixels to image pixels.
+
+        Args:
+            camera: of the image.
+            size: side S of the crop in px. Crop pixel (i, j) has u_si = i - (S - 1) / 2 and v_si = j - (S - 1) / 2.
+
+        Returns:
+            (..., 2, 3): columns for i (column), j (row) and 1. Pitch alpha_u = cube_x fx / (S Zc).
+
+        Source: SRN section 3.2.
+        """
+        xp = array_namespace(self.center_xyz)
+        cos, sin = (value[..., 0] for value in self._cos_sin())
+        z = self.center_xyz[..., 2]
+        pitch_x, pitch_y = self.cube[..., 0] / size, self.cube[..., 1] / size
+        image_center = xyz_to_uvd(self.center_xyz, camera)
+        ui, uj = cos * pitch_x * camera.fx / z, -sin * pitch_y * camera.fx / z
+        vi, vj = sin * pitch_x * camera.fy / z, cos * pitch_y * camera.fy / z
+        middle = (size - 1) / 2
+        return _affine(
+            xp, ui, uj, image_center[..., 0] - (ui + uj) * middle, vi, vj, image_center[..., 1] - (vi + vj) * middle
+        )
+
+    def crop_from_image(self, camera: Camera, size: int) -> ArrayT:
+        """The affine map from image pixels to crop pixels, (..., 2, 3); the inverse of `image_from_crop`."""
+        xp = array_namespace(self.center_xyz)
+        forward = self.image_from_crop(camera, size)
+        (a, b, e), (c, d, f) = ((forward[..., r, k] for k in range(3)) for r in range(2))
+        det = a * d - b * c
+        return _affine(
+            xp, d / det, -b / det, (b * f - d * e) / det, -c / det, a / det, (c * e - a * f) / det
+        )
+
+    def _cos_sin(self) -> tuple[ArrayT, ArrayT]:
+        xp = array_namespace(self.roll)
+        return xp.cos(self.roll)[..., None], xp.sin(self.roll)[..., None]
+
+    def _si_unit(self, size: int) -> ArrayT:
+        """(..., 1, 3): what one unit of `uvd_si_norm` is in px, px, mm."""
+        xp = array_namespace(self.cube)
+        depth = self.cube[..., None, 2] / 2
+        side = xp.full_like(depth, size / 2)
+        unit: ArrayT = xp.stack((side, side, depth), axis=-1)
+        return unit
+
+
+def _affine(xp: Any, a: ArrayT, b: ArrayT, c: ArrayT, d: ArrayT, e: ArrayT, f: ArrayT) -> ArrayT:
+    matrix: ArrayT = xp.stack((xp.stack((a, b, c), axis=-1), xp.stack((d, e, f), axis=-1)), axis=-2)
+    return matrix
