@@ -12,7 +12,7 @@ _PALM = 32  # PALM_3, the "palm" of the evaluation and root of the skeleton
 _NAMES = tuple(f"{prefix}_{segment}" for prefix, _ in _FINGERS for segment in _SEGMENTS) + tuple(
     f"PALM_{i}" for i in range(1, 7)
 )
-_PARENTS = tuple(_PALM if i % 6 == 5 else i + 1 for i in range(30)) + (_PALM, _PALM, -1, _PALM, _PALM, _PALM)
+_PARENTS = (*(_PALM if i % 6 == 5 else i + 1 for i in range(30)), _PALM, _PALM, -1, _PALM, _PALM, _PALM)
 
 SPEC = DatasetSpec(
     name="nyu",

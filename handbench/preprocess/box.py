@@ -56,12 +56,14 @@ class HandBox(Generic[ArrayT]):
     def xyz_to_bb(self, xyz: ArrayT) -> ArrayT:
         """Camera frame to bounding-box C.S.: (..., P, 3) mm to (..., P, 3) mm."""
         require_last_axis(xyz, 3, "xyz")
-        return xyz - self.center_xyz[..., None, :]
+        xyz_bb: ArrayT = xyz - self.center_xyz[..., None, :]
+        return xyz_bb
 
     def bb_to_xyz(self, xyz_bb: ArrayT) -> ArrayT:
         """Bounding-box C.S. to camera frame: (..., P, 3) mm to (..., P, 3) mm."""
         require_last_axis(xyz_bb, 3, "xyz_bb")
-        return xyz_bb + self.center_xyz[..., None, :]
+        xyz: ArrayT = xyz_bb + self.center_xyz[..., None, :]
+        return xyz
 
     def bb_to_bb_norm(self, xyz_bb: ArrayT) -> ArrayT:
         """Divide (..., P, 3) mm by half the cube: the box becomes [-1, 1]."""
@@ -119,7 +121,8 @@ class HandBox(Generic[ArrayT]):
 
     def bb_to_si(self, xyz_bb: ArrayT, size: int) -> ArrayT:
         """Bounding-box C.S. to scaled-image C.S.: (..., P, 3) mm to (..., P, 3) px, px, mm from the crop's centre."""
-        return self.bb_to_si_norm(xyz_bb) * self._si_unit(size)
+        uvd_si: ArrayT = self.bb_to_si_norm(xyz_bb) * self._si_unit(size)
+        return uvd_si
 
     def si_to_bb(self, uvd_si: ArrayT, size: int) -> ArrayT:
         """Scaled-image C.S. to bounding-box C.S. (SRN Eq. 4), the exact inverse of `bb_to_si`."""
@@ -155,9 +158,7 @@ class HandBox(Generic[ArrayT]):
         forward = self.image_from_crop(camera, size)
         (a, b, e), (c, d, f) = ((forward[..., r, k] for k in range(3)) for r in range(2))
         det = a * d - b * c
-        return _affine(
-            xp, d / det, -b / det, (b * f - d * e) / det, -c / det, a / det, (c * e - a * f) / det
-        )
+        return _affine(xp, d / det, -b / det, (b * f - d * e) / det, -c / det, a / det, (c * e - a * f) / det)
 
     def _cos_sin(self) -> tuple[ArrayT, ArrayT]:
         xp = array_namespace(self.roll)

@@ -48,4 +48,5 @@ def mean_joint_xyz(joints_xyz: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     labelled = np.isfinite(joints_xyz).all(axis=-1, keepdims=True)
     count = labelled.sum(axis=-2)
     total = np.where(labelled, joints_xyz, 0.0).sum(axis=-2, dtype=np.float64)
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    mean: npt.NDArray[np.float64] = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return mean

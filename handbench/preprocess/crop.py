@@ -14,11 +14,10 @@ from handbench.errors import HandbenchError
 from handbench.preprocess.box import HandBox
 
 _REMAP_LIMIT = 30000  # cv2.remap takes 16-bit pixel numbers; anything farther out is outside every image
+_NO_FRACTIONS = np.empty(0, dtype=np.uint16)  # the pixel numbers are whole
 
 
-def crop(
-    depth: npt.NDArray[Any], box: HandBox[npt.NDArray[Any]], camera: Camera, size: int
-) -> npt.NDArray[np.float32]:
+def crop(depth: npt.NDArray[Any], box: HandBox[npt.NDArray[Any]], camera: Camera, size: int) -> npt.NDArray[np.float32]:
     """Cut the box out of a frame and normalise it.
 
     Each crop pixel takes the frame pixel nearest to where `HandBox.image_from_crop` puts it (float64, ties to the
@@ -39,8 +38,8 @@ def crop(
     """
     z, cube_z = _check(box)
     pixels = frame_pixels(box.image_from_crop(camera, size), size)
-    patch = cv2.remap(depth, pixels, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-    return normalise(patch, z, cube_z)
+    patch = cv2.remap(depth, pixels, _NO_FRACTIONS, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    return normalise(np.asarray(patch), z, cube_z)
 
 
 def frame_pixels(image_from_crop: npt.NDArray[Any], size: int) -> npt.NDArray[np.int16]:
@@ -85,7 +84,9 @@ def _check(box: HandBox[npt.NDArray[Any]]) -> tuple[float, float]:
     if not all(map(math.isfinite, (*center, *cube, roll))):
         raise HandbenchError(f"the box has no place: centre {center} mm, cube {cube} mm, roll {roll} rad")
     if center[2] <= 0:
-        raise HandbenchError(f"the centre of the box lies {center[2]:.1f} mm from the camera, it must be in front of it")
+        raise HandbenchError(
+            f"the centre of the box lies {center[2]:.1f} mm from the camera, it must be in front of it"
+        )
     if min(cube) <= 0:
         raise HandbenchError(f"the cube is {cube} mm, every side must be positive")
     return center[2], cube[2]
