@@ -19,12 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from handbench.console import whole_or_nothing
+from handbench.decimals import parse_decimals, tokens
 from handbench.errors import HandbenchError, ShapeError
 
 SUFFIXES = (".txt", ".npz")
 
 _NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?nan", re.IGNORECASE)
-_NUMBER_BYTES = b"0123456789+-.eEnNaA \t\n"  # all that a good file holds, once its line ends are LF
+_NUMBER_BYTES = b"0123456789+-.eEnNaA \t\n\v\f"  # all that a good file holds, once its line ends are LF
 
 
 @dataclass(frozen=True)
@@ -136,24 +137,15 @@ def parse_uvd_text(data: bytes, joints: int, where: str) -> npt.NDArray[np.float
     text = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n").rstrip()
     if not text:
         raise HandbenchError(f"{where} is empty; expected one frame a line, {3 * joints} numbers each")
-    lines = text.count(b"\n") + 1
-    if text.translate(None, _NUMBER_BYTES) or not np.all(_numbers_per_line(text) == 3 * joints):
+    starts, ends = tokens(text)
+    line_ends = np.append(np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n")), len(text))
+    per_line = np.diff(np.searchsorted(starts, line_ends), prepend=0)
+    if text.translate(None, _NUMBER_BYTES) or not np.all(per_line == 3 * joints):
         raise _first_bad_line(text, joints, where)
     try:
-        values = np.fromiter(map(float, text.split()), np.float64, lines * joints * 3)
+        return parse_decimals(text, starts, ends).reshape(-1, joints, 3)
     except ValueError:
         raise _first_bad_line(text, joints, where) from None
-    return values.reshape(lines, joints, 3)
-
-
-def _numbers_per_line(text: bytes) -> npt.NDArray[np.int64]:
-    """How many runs of non-blank bytes each line has; `text` has LF line ends and none after the last line."""
-    characters = np.frombuffer(text, np.uint8)
-    filled = characters > ord(" ")
-    starts = np.flatnonzero(filled & ~np.concatenate(([False], filled[:-1])))
-    line_ends = np.append(np.flatnonzero(characters == ord("\n")), len(characters))
-    counts: npt.NDArray[np.int64] = np.diff(np.searchsorted(starts, line_ends), prepend=0)
-    return counts
 
 
 def _first_bad_line(text: bytes, joints: int, where: str) -> HandbenchError:

@@ -1,0 +1,1 @@
+"""Scoring: predictions against labels, as the literature does it."""
