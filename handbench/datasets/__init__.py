@@ -6,6 +6,7 @@ through the entry point group `handbench.datasets`, whose values are `DatasetSpe
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
 
@@ -31,14 +32,16 @@ def dataset(name: str) -> DatasetSpec:
     """The facts of a data set.
 
     Raises:
-        HandbenchError: if the name is unknown; the message lists the names there are.
+        HandbenchError: if the name is unknown; the message lists the names there are and suggests the nearest.
     """
     if name in _MODULES:
         spec = import_module(_MODULES[name]).SPEC
     else:
         point = next((p for p in entry_points(group="handbench.datasets") if p.name == name), None)
         if point is None:
-            raise HandbenchError(f"unknown data set {name!r}; known are {', '.join(dataset_names())}")
+            near = get_close_matches(name.lower(), dataset_names(), n=1)
+            hint = f"did you mean {near[0]}? known are" if near else "known are"
+            raise HandbenchError(f"unknown data set {name!r}; {hint} {', '.join(dataset_names())}")
         spec = point.load()
     if not isinstance(spec, DatasetSpec):
         raise HandbenchError(f"the entry point of data set {name!r} gives a {type(spec).__name__}, not a DatasetSpec")

@@ -20,7 +20,7 @@ SPEC = DatasetSpec(
         scored=tuple(range(16)),  # all of them, in file order
         labels=("Palm", *(f"{f}.{s}" for f in ("Thumb", "Index", "Mid", "Ring", "Pinky") for _, s in _SEGMENTS)),
     ),
-    handedness="left",  # Pose-REN
+    handedness="left",  # the way thumb and fingers curl in the test labels (NYU the other way); so says Pose-REN
     background=32001,  # DeepPrior's importer; others clip at 30000 or 32000, and 0 occurs too
     depth_range_mm=(100.0, 600.0),  # V2V-PoseNet
     cube_mm={"*": 200.0},  # SRN and V2V-PoseNet; DeepPrior and Pixelwise Regression 250
@@ -57,7 +57,7 @@ SPEC = DatasetSpec(
   year      = {2014}
 }""",
     licence="no licence file; published for research by Imperial College London",
-    obtain="project page 'ICVL Hand Posture Dataset' of the Imperial Computer Vision and Learning Lab, London",
+    obtain="https://labicvl.github.io/hand.html (Training.tar.gz, Testing.tar.gz)",
     notes=(
         "the lines of test_seq_1.txt and test_seq_2.txt end in a blank and CR CR LF: "
         "in text mode an empty line follows every record",

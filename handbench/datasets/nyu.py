@@ -49,13 +49,17 @@ SPEC = DatasetSpec(
         ),
     ),
     raw_axes="y points up in joint_xyz; joint_uvd has rows downwards",
-    citation=(
-        "@article{tompson2014real, author={Tompson, Jonathan and Stein, Murphy and LeCun, Yann and Perlin, Ken}, "
-        "title={Real-time continuous pose recovery of human hands using convolutional networks}, "
-        "journal={ACM Transactions on Graphics}, volume={33}, number={5}, year={2014}}"
-    ),
+    citation="""\
+@article{tompson2014real,
+  author  = {Tompson, Jonathan and Stein, Murphy and LeCun, Yann and Perlin, Ken},
+  title   = {Real-Time Continuous Pose Recovery of Human Hands Using Convolutional Networks},
+  journal = {ACM Transactions on Graphics},
+  volume  = {33},
+  number  = {5},
+  year    = {2014}
+}""",
     licence="no licence file; published for research by New York University",
-    obtain="project page 'NYU Hand Pose Dataset' of Jonathan Tompson at New York University (zip of about 92 GB)",
+    obtain="https://jonathantompson.github.io/NYU_Hand_Pose_Dataset.htm (nyu_hand_dataset_v2.zip, about 92 GB)",
     notes=(
         "joint_data.mat lies inside train/ and inside test/; the small archive without it is not enough",
         "the second test subject starts at frame 2441 (1-based)",

@@ -75,7 +75,7 @@ class SplitSpec:
     """One split of a data set.
 
     Attributes:
-        name: "train" or "test".
+        name: "train" or "test"; "all" where the protocol tests and trains with each frame in turn.
         frames: number of frames of each release; a data set with a single release calls it "only".
         subjects: number of frames of each subject for each release, where the data set tells subjects apart.
     """
