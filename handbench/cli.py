@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
-from typing import Any
+from typing import IO, Any
 
 import rich_click as click
 
@@ -31,6 +32,10 @@ class UserError(click.ClickException):
     """A `HandbenchError` on its way out: one line on stderr, exit code 2."""
 
     exit_code = 2
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """One line, whatever the width: a frame around it would break paths and hide them from grep."""
+        click.echo(f"Error: {self.format_message()}", file=file or sys.stderr)
 
 
 class LazyGroup(click.RichGroup):

@@ -10,11 +10,12 @@ Between the two stands perspective, and the roll of the box. Source: SRN section
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
 
 from handbench.arrays import ArrayT, array_namespace, require_last_axis
-from handbench.camera import Camera, xyz_to_uvd
+from handbench.camera import Camera
 from handbench.errors import ShapeError
 
 
@@ -68,12 +69,14 @@ class HandBox(Generic[ArrayT]):
     def bb_to_bb_norm(self, xyz_bb: ArrayT) -> ArrayT:
         """Divide (..., P, 3) mm by half the cube: the box becomes [-1, 1]."""
         require_last_axis(xyz_bb, 3, "xyz_bb")
-        return xyz_bb / (self.cube[..., None, :] / 2)
+        xyz_bb_norm: ArrayT = xyz_bb / (self.cube[..., None, :] / 2)
+        return xyz_bb_norm
 
     def bb_norm_to_bb(self, xyz_bb_norm: ArrayT) -> ArrayT:
         """The inverse of `bb_to_bb_norm`."""
         require_last_axis(xyz_bb_norm, 3, "xyz_bb_norm")
-        return xyz_bb_norm * (self.cube[..., None, :] / 2)
+        xyz_bb: ArrayT = xyz_bb_norm * (self.cube[..., None, :] / 2)
+        return xyz_bb
 
     def bb_to_si_norm(self, xyz_bb: ArrayT) -> ArrayT:
         """Bounding-box C.S. to normalised scaled-image C.S.
@@ -89,12 +92,15 @@ class HandBox(Generic[ArrayT]):
 
         Source: the inverse of SRN Eq. 4.
         """
+        require_last_axis(xyz_bb, 3, "xyz_bb")
         xp = array_namespace(xyz_bb)
-        xyz, center, half = self.bb_to_xyz(xyz_bb), self.center_xyz[..., None, :], self.cube[..., None, :] / 2
-        scale = center[..., 2] / xyz[..., 2]
-        x, y = xyz[..., 0] * scale - center[..., 0], xyz[..., 1] * scale - center[..., 1]
-        cos, sin = self._cos_sin()
-        uvd: ArrayT = xp.stack((cos * x + sin * y, cos * y - sin * x, xyz_bb[..., 2]), axis=-1) / half
+        x, y, z = _components(xyz_bb)
+        center_x, center_y, center_z = _components(self.center_xyz[..., None, :])
+        half_x, half_y, half_z = _components(self.cube[..., None, :] / 2)
+        cos, sin = xp.cos(self.roll)[..., None], xp.sin(self.roll)[..., None]
+        scale = center_z / (z + center_z)
+        x, y = (x + center_x) * scale - center_x, (y + center_y) * scale - center_y
+        uvd: ArrayT = xp.stack(((cos * x + sin * y) / half_x, (cos * y - sin * x) / half_y, z / half_z), axis=-1)
         return uvd
 
     def si_norm_to_bb(self, uvd_si_norm: ArrayT) -> ArrayT:
@@ -108,16 +114,14 @@ class HandBox(Generic[ArrayT]):
 
         Source: SRN Eq. 4, x = (u - cx)(z + Zc) / fx with u = u_si alpha_u + Uc, in which the camera cancels.
         """
-        require_last_axis(uvd_si_norm, 3, "uvd_si_norm")
         xp = array_namespace(uvd_si_norm)
-        center, plane = self.center_xyz[..., None, :], uvd_si_norm * (self.cube[..., None, :] / 2)
-        cos, sin = self._cos_sin()
-        x, y = cos * plane[..., 0] - sin * plane[..., 1], sin * plane[..., 0] + cos * plane[..., 1]
-        scale = (plane[..., 2] + center[..., 2]) / center[..., 2]
-        xyz: ArrayT = xp.stack(
-            ((x + center[..., 0]) * scale, (y + center[..., 1]) * scale, plane[..., 2] + center[..., 2]), axis=-1
-        )
-        return self.xyz_to_bb(xyz)
+        plane_x, plane_y, z = _components(self.bb_norm_to_bb(uvd_si_norm))
+        center_x, center_y, center_z = _components(self.center_xyz[..., None, :])
+        cos, sin = xp.cos(self.roll)[..., None], xp.sin(self.roll)[..., None]
+        x, y = cos * plane_x - sin * plane_y, sin * plane_x + cos * plane_y
+        scale = (z + center_z) / center_z
+        xyz_bb: ArrayT = xp.stack(((x + center_x) * scale - center_x, (y + center_y) * scale - center_y, z), axis=-1)
+        return xyz_bb
 
     def bb_to_si(self, xyz_bb: ArrayT, size: int) -> ArrayT:
         """Bounding-box C.S. to scaled-image C.S.: (..., P, 3) mm to (..., P, 3) px, px, mm from the crop's centre."""
@@ -141,16 +145,8 @@ class HandBox(Generic[ArrayT]):
         Source: SRN section 3.2.
         """
         xp = array_namespace(self.center_xyz)
-        cos, sin = (value[..., 0] for value in self._cos_sin())
-        z = self.center_xyz[..., 2]
-        pitch_x, pitch_y = self.cube[..., 0] / size, self.cube[..., 1] / size
-        image_center = xyz_to_uvd(self.center_xyz, camera)
-        ui, uj = cos * pitch_x * camera.fx / z, -sin * pitch_y * camera.fx / z
-        vi, vj = sin * pitch_x * camera.fy / z, cos * pitch_y * camera.fy / z
-        middle = (size - 1) / 2
-        return _affine(
-            xp, ui, uj, image_center[..., 0] - (ui + uj) * middle, vi, vj, image_center[..., 1] - (vi + vj) * middle
-        )
+        center, cube = _components(self.center_xyz), _components(self.cube)
+        return _affine(xp, *warp_numbers(center, cube, xp.cos(self.roll), xp.sin(self.roll), camera, size))
 
     def crop_from_image(self, camera: Camera, size: int) -> ArrayT:
         """The affine map from image pixels to crop pixels, (..., 2, 3); the inverse of `image_from_crop`."""
@@ -160,10 +156,6 @@ class HandBox(Generic[ArrayT]):
         det = a * d - b * c
         return _affine(xp, d / det, -b / det, (b * f - d * e) / det, -c / det, a / det, (c * e - a * f) / det)
 
-    def _cos_sin(self) -> tuple[ArrayT, ArrayT]:
-        xp = array_namespace(self.roll)
-        return xp.cos(self.roll)[..., None], xp.sin(self.roll)[..., None]
-
     def _si_unit(self, size: int) -> ArrayT:
         """(..., 1, 3): what one unit of `uvd_si_norm` is in px, px, mm."""
         xp = array_namespace(self.cube)
@@ -171,6 +163,34 @@ class HandBox(Generic[ArrayT]):
         side = xp.full_like(depth, size / 2)
         unit: ArrayT = xp.stack((side, side, depth), axis=-1)
         return unit
+
+
+def warp_numbers(
+    center: Sequence[Any], cube: Sequence[Any], cos: Any, sin: Any, camera: Camera, size: int
+) -> tuple[Any, Any, Any, Any, Any, Any]:
+    """The six numbers of `HandBox.image_from_crop`, row by row; plain floats or arrays of one shape.
+
+    Args:
+        center: x, y, z of the centre, mm.
+        cube: full sides, mm.
+        cos: of the roll.
+        sin: of the roll.
+        camera: of the image.
+        size: side S of the crop, px.
+    """
+    x, y, z = center
+    pitch_x, pitch_y = cube[0] / size, cube[1] / size  # mm in the plane of the centre
+    scale_u, scale_v = camera.fx / z, camera.fy / z
+    ui, uj = cos * pitch_x * scale_u, -sin * pitch_y * scale_u
+    vi, vj = sin * pitch_x * scale_v, cos * pitch_y * scale_v
+    middle = (size - 1) / 2
+    u0 = x * scale_u + camera.cx - (ui + uj) * middle
+    v0 = y * scale_v + camera.cy - (vi + vj) * middle
+    return ui, uj, u0, vi, vj, v0
+
+
+def _components(points: ArrayT) -> tuple[ArrayT, ArrayT, ArrayT]:
+    return points[..., 0], points[..., 1], points[..., 2]
 
 
 def _affine(xp: Any, a: ArrayT, b: ArrayT, c: ArrayT, d: ArrayT, e: ArrayT, f: ArrayT) -> ArrayT:

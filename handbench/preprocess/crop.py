@@ -1,8 +1,16 @@
-"""The crop: one warp straight from the frame, nearest neighbour, so that depths are never mixed."""
+"""The crop: one warp straight from the frame, nearest neighbour, so that depths are never mixed.
+
+**Exact by choice of numbers.** A library's warp computes positions in float32, with or without fused operations, and
+rounds ties its own way, so two machines disagree on a pixel here and there. `dyadic` rounds the six numbers of the
+affine map to multiples of 1/4096 px, the offsets to odd multiples of 1/8192 px. Then every position below 2048 px is
+exact in float32 and none is a tie: OpenCV on any processor, NumPy and torch take the same pixels, and moving the
+frame by whole pixels changes nothing. The price is at most 1/8192 px of pitch, 0.008 px at the rim of a 128 px crop.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -10,18 +18,16 @@ import numpy as np
 import numpy.typing as npt
 
 from handbench.camera import Camera
-from handbench.errors import HandbenchError
-from handbench.preprocess.box import HandBox
+from handbench.errors import HandbenchError, ShapeError
+from handbench.preprocess.box import HandBox, warp_numbers
 
-_REMAP_LIMIT = 30000  # cv2.remap takes 16-bit pixel numbers; anything farther out is outside every image
-_NO_FRACTIONS = np.empty(0, dtype=np.uint16)  # the pixel numbers are whole
+_STEPS = 4096.0
+_OFFSET = np.array([0.0, 0.0, 0.5])  # offsets lie between two steps: no position can be a tie
+_NEAREST = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
 
 
 def crop(depth: npt.NDArray[Any], box: HandBox[npt.NDArray[Any]], camera: Camera, size: int) -> npt.NDArray[np.float32]:
     """Cut the box out of a frame and normalise it.
-
-    Each crop pixel takes the frame pixel nearest to where `HandBox.image_from_crop` puts it (float64, ties to the
-    even pixel), so the result does not depend on a library's fixed-point warp and equals its naive twin bit for bit.
 
     Args:
         depth: (H, W) uint16 or float32 mm, 0 = missing.
@@ -35,58 +41,88 @@ def crop(depth: npt.NDArray[Any], box: HandBox[npt.NDArray[Any]], camera: Camera
 
     Raises:
         HandbenchError: if the box has a NaN, lies behind the camera or has no volume.
+        ShapeError: if `box` is a batch.
     """
-    z, cube_z = _check(box)
-    pixels = frame_pixels(box.image_from_crop(camera, size), size)
-    patch = cv2.remap(depth, pixels, _NO_FRACTIONS, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-    return normalise(np.asarray(patch), z, cube_z)
-
-
-def frame_pixels(image_from_crop: npt.NDArray[Any], size: int) -> npt.NDArray[np.int16]:
-    """The frame pixel (column, row) under each crop pixel, (S, S, 2).
-
-    Args:
-        image_from_crop: (2, 3) of `HandBox.image_from_crop`.
-        size: side S of the crop, px.
-    """
-    index = np.arange(size, dtype=np.float64)
-    pixels = np.empty((size, size, 2), dtype=np.int16)
-    for axis, (along_i, along_j, offset) in enumerate(image_from_crop.tolist()):
-        line = along_i * index + offset
-        across = along_j * index
-        position = np.rint(line[None, :] + across[:, None])
-        # An affine map is largest at a corner.
-        if max(map(abs, position[:: size - 1 or 1, :: size - 1 or 1].ravel().tolist())) > _REMAP_LIMIT:
-            np.clip(position, -_REMAP_LIMIT, _REMAP_LIMIT, out=position)
-        pixels[..., axis] = position
-    return pixels
-
-
-def normalise(patch: npt.NDArray[Any], center_z: float, cube_z: float) -> npt.NDArray[np.float32]:
-    """Depth in mm to [-1, 1] about the centre of the cube; missing depth becomes +1, the background.
-
-    Args:
-        patch: (S, S) mm, 0 = missing.
-        center_z: depth of the centre, mm.
-        cube_z: full depth of the cube, mm.
-    """
-    norm = patch.astype(np.float32)
-    norm -= np.float32(center_z)
-    norm /= np.float32(cube_z / 2)
-    np.clip(norm, -1, 1, out=norm)
-    norm[patch == 0] = 1
-    return norm
-
-
-def _check(box: HandBox[npt.NDArray[Any]]) -> tuple[float, float]:
-    """Depth of the centre and of the cube, of one box that can be cropped."""
+    if box.roll.ndim:
+        raise ShapeError(f"crop takes one box, not a batch of shape {box.roll.shape}; use crop_batch")
     center, cube, roll = box.center_xyz.tolist(), box.cube.tolist(), float(box.roll)
+    _check(center, cube, roll, "the box")
+    matrix = np.array(warp_numbers(center, cube, math.cos(roll), math.sin(roll), camera, size))
+    out = np.empty((size, size), dtype=np.float32)
+    _cut(depth, dyadic(matrix.reshape(2, 3)), center[2], cube[2], out)
+    return out
+
+
+def crop_batch(
+    depths: Sequence[npt.NDArray[Any]],
+    boxes: HandBox[npt.NDArray[Any]],
+    camera: Camera,
+    size: int,
+    out: npt.NDArray[np.float32] | None = None,
+) -> npt.NDArray[np.float32]:
+    """`crop` of each frame with its box; about three times faster than one at a time.
+
+    Args:
+        depths: B frames (H, W), uint16 or float32 mm, 0 = missing.
+        boxes: a batch of B.
+        camera: of the frames.
+        size: side S of the crops, px.
+        out: (B, S, S) float32 to write into; fresh memory costs a third of the time at small crops.
+
+    Returns:
+        (B, S, S) float32, `out` if it was given; equal bit for bit to `crop` of each.
+
+    Raises:
+        HandbenchError: naming the first box that cannot be cropped.
+        ShapeError: if there is not one box for each frame.
+    """
+    if boxes.roll.shape != (len(depths),):
+        raise ShapeError(f"{len(depths)} frames need as many boxes, not a batch of shape {boxes.roll.shape}")
+    centers, cubes, rolls = boxes.center_xyz.tolist(), boxes.cube.tolist(), boxes.roll.tolist()
+    for row, (center, cube, roll) in enumerate(zip(centers, cubes, rolls, strict=True)):
+        _check(center, cube, roll, f"box {row} of the batch")
+    matrices = dyadic(boxes.image_from_crop(camera, size))
+    if out is None:
+        out = np.empty((len(depths), size, size), dtype=np.float32)
+    for row, depth in enumerate(depths):
+        _cut(depth, matrices[row], centers[row][2], cubes[row][2], out[row])
+    return out
+
+
+def dyadic(image_from_crop: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """The affine map with numbers that float32 arithmetic is exact on.
+
+    Args:
+        image_from_crop: (..., 2, 3), px of the image from px of the crop.
+
+    Returns:
+        (..., 2, 3) float64: pitches are multiples of 1/4096, offsets odd multiples of 1/8192.
+    """
+    rounded: npt.NDArray[np.float64] = (np.rint(image_from_crop * _STEPS - _OFFSET) + _OFFSET) / _STEPS
+    return rounded
+
+
+def _cut(
+    depth: npt.NDArray[Any], matrix: npt.NDArray[np.float64], z: float, cube_z: float, out: npt.NDArray[np.float32]
+) -> None:
+    """Warp, normalise about `z` and clip into `out`."""
+    patch = np.asarray(cv2.warpAffine(depth, matrix, out.shape, flags=_NEAREST, borderValue=0))
+    if patch.dtype == np.uint16:
+        # 0 - 1 wraps to 65535: missing depth lies behind every cube without a mask, at a third of its cost.
+        patch -= np.uint16(1)
+        out[...] = patch
+        out += np.float32(1)
+    else:
+        out[...] = np.where(patch == 0, np.float32(np.inf), patch)
+    out -= np.float32(z)
+    out *= np.float32(2 / cube_z)
+    out.clip(np.float32(-1), np.float32(1), out=out)
+
+
+def _check(center: list[float], cube: list[float], roll: float, name: str) -> None:
     if not all(map(math.isfinite, (*center, *cube, roll))):
-        raise HandbenchError(f"the box has no place: centre {center} mm, cube {cube} mm, roll {roll} rad")
+        raise HandbenchError(f"{name} has no place: centre {center} mm, cube {cube} mm, roll {roll} rad")
     if center[2] <= 0:
-        raise HandbenchError(
-            f"the centre of the box lies {center[2]:.1f} mm from the camera, it must be in front of it"
-        )
+        raise HandbenchError(f"{name} has its centre at depth {center[2]:.1f} mm, it must be in front of the camera")
     if min(cube) <= 0:
-        raise HandbenchError(f"the cube is {cube} mm, every side must be positive")
-    return center[2], cube[2]
+        raise HandbenchError(f"{name} has a cube of {cube} mm, every side must be positive")
