@@ -130,7 +130,8 @@ class HandBox(Generic[ArrayT]):
 
     def si_to_bb(self, uvd_si: ArrayT, size: int) -> ArrayT:
         """Scaled-image C.S. to bounding-box C.S. (SRN Eq. 4), the exact inverse of `bb_to_si`."""
-        return self.si_norm_to_bb(uvd_si / self._si_unit(size))
+        uvd_si_norm: ArrayT = uvd_si / self._si_unit(size)
+        return self.si_norm_to_bb(uvd_si_norm)
 
     def image_from_crop(self, camera: Camera, size: int) -> ArrayT:
         """The affine map from crop pixels to image pixels.
@@ -146,7 +147,8 @@ class HandBox(Generic[ArrayT]):
         """
         xp = array_namespace(self.center_xyz)
         center, cube = _components(self.center_xyz), _components(self.cube)
-        return _affine(xp, *warp_numbers(center, cube, xp.cos(self.roll), xp.sin(self.roll), camera, size))
+        matrix: ArrayT = _affine(xp, *warp_numbers(center, cube, xp.cos(self.roll), xp.sin(self.roll), camera, size))
+        return matrix
 
     def crop_from_image(self, camera: Camera, size: int) -> ArrayT:
         """The affine map from image pixels to crop pixels, (..., 2, 3); the inverse of `image_from_crop`."""

@@ -1,0 +1,104 @@
+"""Names, types and status values of store format 1. Only this room knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from handbench.errors import ShapeError
+
+FORMAT = 1
+"""The format this version writes. A reader refuses newer ones."""
+
+DEPTH = "depth"
+COMPLETE, BUILDING = "complete", "building"
+
+
+class FrameStatus(IntEnum):
+    """What became of a raw frame. A frame that is not OK keeps its row."""
+
+    OK = 0
+    IMAGE_MISSING = 1
+    IMAGE_CORRUPT = 2
+    LABEL_INVALID = 3
+    OUTSIDE_IMAGE = 4
+
+    @property
+    def title(self) -> str:
+        """As a person reads it: "image missing"."""
+        return "ok" if self is FrameStatus.OK else self.name.lower().replace("_", " ")
+
+
+@dataclass(frozen=True)
+class FrameTable:
+    """What a raw tree says of the frames of one split before a single image is read.
+
+    Attributes:
+        frame_key: (N,) stable names such as "test/1/0000001"; predictions are joined by them.
+        subject: (N,) names of subjects; "" where the data set does not tell.
+        sequence: (N,) names of sequences; "" where there are none.
+        view: (N,) number of the camera, from 1.
+        joints_xyz: (N, J, 3) mm, camera frame, y down, all raw joints; NaN = not labelled.
+
+    Raises:
+        ShapeError: if the columns differ in length.
+    """
+
+    frame_key: npt.NDArray[np.str_]
+    subject: npt.NDArray[np.str_]
+    sequence: npt.NDArray[np.str_]
+    view: npt.NDArray[np.uint8]
+    joints_xyz: npt.NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.frame_key), len(self.subject), len(self.sequence), len(self.view), len(self.joints_xyz)}
+        if len(lengths) != 1 or self.joints_xyz.ndim != 3 or self.joints_xyz.shape[-1] != 3:
+            raise ShapeError(f"the columns of a frame table disagree: lengths {sorted(lengths)}, joints (N, J, 3)")
+
+    def __len__(self) -> int:
+        return len(self.frame_key)
+
+    def head(self, count: int) -> FrameTable:
+        """The first `count` frames."""
+        return FrameTable(**{name: column[:count] for name, column in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class Column:
+    """One array of a split besides the depth: how it is stored and what it means.
+
+    Attributes:
+        dims: names of its axes.
+        dtype: numpy type, or "string".
+        attributes: units and meaning, for whoever opens the store without handbench.
+    """
+
+    dims: tuple[str, ...]
+    dtype: str
+    attributes: Mapping[str, Any]
+
+
+_MM = {"units": "mm", "frame": "camera: x right, y down, z forward"}
+COLUMNS: dict[str, Column] = {
+    "frame_key": Column(("frame",), "string", {"long_name": "stable name of the frame"}),
+    "subject": Column(("frame",), "string", {"long_name": "subject, empty if unknown"}),
+    "sequence": Column(("frame",), "string", {"long_name": "sequence, empty if none"}),
+    "view": Column(("frame",), "uint8", {"long_name": "number of the camera, from 1"}),
+    "joints_xyz": Column(("frame", "joint", "xyz"), "float32", {**_MM, "long_name": "joints; NaN = not labelled"}),
+    "center_xyz": Column(("frame", "xyz"), "float32", {**_MM, "long_name": "centre of the crop box"}),
+    "cube": Column(("frame", "xyz"), "float32", {"units": "mm", "long_name": "full sides of the crop box"}),
+    "status": Column(
+        ("frame",),
+        "uint8",
+        {
+            "long_name": "what became of the raw frame",
+            "flag_values": [int(status) for status in FrameStatus],
+            "flag_meanings": " ".join(status.name.lower() for status in FrameStatus),
+        },
+    ),
+}

@@ -1,0 +1,183 @@
+"""Reads a store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+import zarr.errors
+
+from handbench.camera import Camera
+from handbench.datasets import DatasetSpec
+from handbench.errors import HandbenchError
+from handbench.store.layout import COLUMNS, COMPLETE, DEPTH, FORMAT, FrameStatus
+
+ScalarT = TypeVar("ScalarT", bound=np.generic)
+
+
+class Split:
+    """The frames of one split. Depth is read frame by frame, the tables at first use.
+
+    Attributes:
+        name: "train", "test" or "all".
+        image: (H, W) px.
+    """
+
+    def __init__(self, group: zarr.Group, name: str, where: Path) -> None:
+        self.name = name
+        self._group = group
+        self._where = where
+        depth = group[DEPTH]
+        assert isinstance(depth, zarr.Array)
+        self._depth = depth
+        self.image: tuple[int, int] = depth.shape[1], depth.shape[2]
+
+    def __len__(self) -> int:
+        return int(self._depth.shape[0])
+
+    def depth(self, row: int) -> npt.NDArray[np.uint16]:
+        """One frame, (H, W) mm, 0 = missing. All zero if its status says that there is no image.
+
+        Raises:
+            HandbenchError: if the row does not exist or its bytes are damaged.
+        """
+        if not 0 <= row < len(self):
+            raise HandbenchError(f"{self._where}: split {self.name} has no frame {row}, only 0 to {len(self) - 1}")
+        try:
+            frame: npt.NDArray[np.uint16] = np.asarray(self._depth[row])
+        except (ValueError, RuntimeError, OSError) as error:
+            key = self.frame_key[row]
+            raise HandbenchError(f"{self._where}: depth of frame {key} (row {row}) is damaged: {error}") from error
+        return frame
+
+    @cached_property
+    def frame_key(self) -> npt.NDArray[np.str_]:
+        """(N,) stable names."""
+        return self._column("frame_key", np.str_)
+
+    @cached_property
+    def subject(self) -> npt.NDArray[np.str_]:
+        """(N,) names, "" where unknown."""
+        return self._column("subject", np.str_)
+
+    @cached_property
+    def sequence(self) -> npt.NDArray[np.str_]:
+        """(N,) names, "" where there are none."""
+        return self._column("sequence", np.str_)
+
+    @cached_property
+    def view(self) -> npt.NDArray[np.uint8]:
+        """(N,) number of the camera, from 1."""
+        return self._column("view", np.uint8)
+
+    @cached_property
+    def joints_xyz(self) -> npt.NDArray[np.float32]:
+        """(N, J, 3) mm, camera frame, all raw joints; NaN = not labelled."""
+        return self._column("joints_xyz", np.float32)
+
+    @cached_property
+    def center_xyz(self) -> npt.NDArray[np.float32]:
+        """(N, 3) mm, camera frame; NaN where no centre was found. `center_method` says what it is."""
+        return self._column("center_xyz", np.float32)
+
+    @cached_property
+    def cube(self) -> npt.NDArray[np.float32]:
+        """(N, 3) full sides, mm."""
+        return self._column("cube", np.float32)
+
+    @cached_property
+    def status(self) -> npt.NDArray[np.uint8]:
+        """(N,) values of `FrameStatus`."""
+        return self._column("status", np.uint8)
+
+    @property
+    def center_method(self) -> str:
+        """How `center_xyz` was found: "com", "gt-mean" and so on (docs/store.md)."""
+        return str(self._group["center_xyz"].attrs["center_method"])
+
+    @property
+    def usable(self) -> npt.NDArray[np.bool_]:
+        """(N,) where the status is OK."""
+        usable: npt.NDArray[np.bool_] = self.status == FrameStatus.OK
+        return usable
+
+    def _column(self, name: str, dtype: type[ScalarT]) -> npt.NDArray[ScalarT]:
+        array = self._group[name]
+        assert isinstance(array, zarr.Array)
+        try:
+            values = np.asarray(array[...])
+        except (ValueError, RuntimeError, OSError) as error:
+            raise HandbenchError(f"{self._where}: table {self.name}/{name} is damaged: {error}") from error
+        return np.array(values.tolist(), dtype=dtype) if dtype is np.str_ else values.astype(dtype)
+
+
+class Store:
+    """A store that is whole.
+
+    Attributes:
+        path: where it lies.
+        spec: facts of the data set, as the converter knew them.
+        camera: relates uvd and xyz in this store.
+        release: of the raw data, "" if there is only one.
+        provenance: what it was made from.
+
+    Raises:
+        HandbenchError: if there is no store, it is not finished, or its format is newer than this version knows.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._root = _open(path)
+        attributes: dict[str, Any] = self._root.attrs.asdict()
+        _check_format(path, attributes)
+        self.spec = DatasetSpec.from_dict(attributes["dataset"])
+        self.camera = Camera(**attributes["camera"])
+        self.release = str(attributes["release"])
+        self.provenance: Mapping[str, Any] = attributes["provenance"]
+        self.version = str(attributes["handbench_version"])
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits, "train" before "test"."""
+        return tuple(sorted((name for name, _ in self._root.groups()), key=lambda name: (name != "train", name)))
+
+    def __getitem__(self, split: str) -> Split:
+        """The split of that name.
+
+        Raises:
+            HandbenchError: naming the splits there are.
+        """
+        if split not in self.splits:
+            raise HandbenchError(f"{self.path} has no split {split!r}, only {', '.join(self.splits) or 'none'}")
+        group = self._root[split]
+        assert isinstance(group, zarr.Group)
+        missing = [name for name in (DEPTH, *COLUMNS) if name not in group]
+        if missing:
+            raise HandbenchError(f"{self.path}: split {split} lacks {', '.join(missing)}; convert the raw data again")
+        return Split(group, split, self.path)
+
+
+def _open(path: Path) -> zarr.Group:
+    if not path.exists():
+        raise HandbenchError(f"there is no store at {path}")
+    try:
+        return zarr.open_group(str(path), mode="r")
+    except (FileNotFoundError, ValueError, KeyError, NotADirectoryError, zarr.errors.BaseZarrError) as error:
+        raise HandbenchError(f"{path} is not a Zarr group; a store is made by 'handbench convert'") from error
+
+
+def _check_format(path: Path, attributes: Mapping[str, Any]) -> None:
+    version = attributes.get("handbench_format")
+    if not isinstance(version, int):
+        raise HandbenchError(f"{path} is a Zarr group but no handbench store; a store is made by 'handbench convert'")
+    if version > FORMAT:
+        raise HandbenchError(
+            f"{path} has store format {version}, this handbench reads up to {FORMAT}: upgrade handbench"
+        )
+    if attributes.get("state") != COMPLETE:
+        raise HandbenchError(f"{path} is not finished (state {attributes.get('state')!r}); convert the raw data again")

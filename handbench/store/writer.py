@@ -1,0 +1,148 @@
+"""Writes a store: the tables at once, the depth shard by shard.
+
+Writers never share a shard, so any number of threads or processes may write depth at the same time.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.core.dtype import UInt16
+
+from handbench._version import __version__
+from handbench.camera import Camera
+from handbench.datasets import DatasetSpec
+from handbench.store.layout import BUILDING, COLUMNS, COMPLETE, DEPTH, FORMAT, Column
+
+SHARD_FRAMES = 128
+"""Frames a shard: 39 MB of 640 x 480 frames in memory, some 570 files for all of NYU's first view."""
+
+
+class StoreWriter:
+    """A store under construction. Readers refuse it until `finish`.
+
+    Args:
+        path: a folder that does not exist yet.
+        spec: facts of the data set, copied into the store.
+        camera: the camera that relates uvd and xyz in this store.
+        release: which release of the raw data, "" if there is only one.
+        provenance: what the store is made from: converter, options, fingerprints of raw files.
+    """
+
+    def __init__(
+        self, path: Path, spec: DatasetSpec, camera: Camera, release: str, provenance: Mapping[str, Any]
+    ) -> None:
+        self.path = path
+        self._root = zarr.create_group(
+            str(path),
+            attributes={
+                "handbench_format": FORMAT,
+                "handbench_version": __version__,
+                "state": BUILDING,
+                "dataset": spec.to_dict(),
+                "camera": asdict(camera),
+                "handedness": spec.handedness,
+                "release": release,
+                "provenance": dict(provenance),
+            },
+        )
+        self._joint_names = spec.joints.names
+
+    def create_split(self, name: str, frames: int, image: tuple[int, int]) -> None:
+        """Make the group of a split with its depth array, still empty.
+
+        Args:
+            name: "train" or "test".
+            frames: number of frames N.
+            image: (H, W) in px.
+        """
+        group = self._root.create_group(name)
+        group.create_array(
+            DEPTH,
+            shape=(frames, *image),
+            chunks=(1, *image),
+            shards=(SHARD_FRAMES, *image),
+            dtype=UInt16(),
+            compressors=[BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=2), Crc32cCodec()],
+            fill_value=0,
+            dimension_names=("frame", "v", "u"),
+            attributes={"units": "mm", "long_name": "depth; 0 = missing"},
+        )
+        self._put(group, "joint", Column(("joint",), "string", {}), np.array(self._joint_names))
+        self._put(group, "xyz", Column(("xyz",), "string", {}), np.array(["x", "y", "z"]))
+
+    def write_depth(self, split: str, start: int, depth: npt.NDArray[np.uint16]) -> None:
+        """Write whole shards of depth.
+
+        Args:
+            split: its name.
+            start: first frame, a multiple of `SHARD_FRAMES`.
+            depth: (n, H, W) mm; n fills its shards unless it ends the split.
+
+        Raises:
+            ValueError: if the frames would share a shard with others.
+        """
+        array = self._array(split, DEPTH)
+        stop = start + len(depth)
+        if start % SHARD_FRAMES or (stop % SHARD_FRAMES and stop != array.shape[0]):
+            raise ValueError(f"frames {start} to {stop} of {split} do not fill whole shards of {SHARD_FRAMES}")
+        array[start:stop] = depth
+
+    def write_columns(
+        self, split: str, columns: Mapping[str, npt.NDArray[Any]], attributes: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        """Write the tables of a split.
+
+        Args:
+            split: its name.
+            columns: every name of `layout.COLUMNS`.
+            attributes: more attributes by column, such as the `center_method` of `center_xyz`.
+        """
+        group = self._root[split]
+        for name, column in COLUMNS.items():
+            described = Column(column.dims, column.dtype, {**column.attributes, **attributes.get(name, {})})
+            self._put(group, name, described, columns[name])
+
+    def finish(self) -> None:
+        """Declare the store whole and consolidate its metadata."""
+        self._root.attrs["state"] = COMPLETE
+        with _quiet_about_consolidation():
+            zarr.consolidate_metadata(str(self.path))
+
+    def _array(self, split: str, name: str) -> zarr.Array[Any]:
+        array = self._root[f"{split}/{name}"]
+        assert isinstance(array, zarr.Array)
+        return array
+
+    @staticmethod
+    def _put(group: Any, name: str, column: Column, values: npt.NDArray[Any]) -> None:
+        """One small array, in one chunk, checked by crc32c like the depth."""
+        is_text = column.dtype == "string"
+        array = group.create_array(
+            name,
+            shape=values.shape,
+            chunks=tuple(max(side, 1) for side in values.shape),
+            dtype=column.dtype,
+            compressors=[BloscCodec(cname="zstd", clevel=3, typesize=1 if is_text else 4), Crc32cCodec()],
+            fill_value="" if is_text else 0,
+            dimension_names=column.dims,
+            attributes=dict(column.attributes),
+        )
+        array[...] = values.astype(object) if is_text else values.astype(column.dtype)
+
+
+@contextmanager
+def _quiet_about_consolidation() -> Iterator[None]:
+    """Zarr warns that consolidated metadata is not in the v3 specification yet; xarray warns without it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+        yield
