@@ -1,0 +1,67 @@
+"""The command `handbench synth`: synthetic hands as the raw tree of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import rich_click as click
+
+from handbench.console import claim_output, overwrite_option, progress, whole_or_nothing
+
+T = TypeVar("T")
+
+
+@click.command()
+@click.argument("dataset", type=click.Choice(["nyu"]))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--frames", required=True, type=click.IntRange(min=1), help="Frames of the training split, one subject.")
+@click.option(
+    "--test-frames",
+    type=click.IntRange(min=2),
+    help="Frames of the test split, two subjects; a tenth of --frames if not given, at least 2.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed, the same frames."
+)
+@overwrite_option
+def synth(dataset: str, out: Path, frames: int, test_frames: int | None, seed: int, overwrite: bool) -> None:
+    """Write synthetic hands into OUT, laid out like the raw tree of DATASET.
+
+    The frames are rendered from a parametric hand: for trying handbench out, for tests and for pre-training.
+    They are not NYU data, and results on them compare with no published number.
+    """
+    claim_output(out, overwrite)
+    if test_frames is None:
+        test_frames = max(frames // 10, 2)
+    write_nyu(out, {"train": frames, "test": test_frames}, seed)
+    click.echo(f"{out}: {frames} + {test_frames} synthetic frames, rendered from a parametric hand: not NYU data")
+
+
+def write_nyu(out: Path, counts: dict[str, int], seed: int) -> None:
+    """Write a raw NYU tree of synthetic frames; `out` appears when it is whole.
+
+    Args:
+        out: a folder, replaced if it exists.
+        counts: frames of each split.
+        seed: the same seed gives the same pixels and labels.
+
+    Raises:
+        HandbenchError: if numba is not installed.
+    """
+    from handbench.synth.nyu import nyu_frames
+
+    from .nyu import NyuWriter
+
+    with whole_or_nothing(out) as partial, progress("synthetic hands", sum(counts.values()), "frames") as advance:
+        writer = NyuWriter(partial)
+        for split, count in counts.items():
+            writer.write_split(split, counted(nyu_frames(split, count, seed), advance), count)
+
+
+def counted(items: Iterable[T], advance: Callable[[int], None]) -> Iterator[T]:
+    """The same items; moves a progress bar on as each is taken."""
+    for item in items:
+        yield item
+        advance(1)
