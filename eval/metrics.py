@@ -31,7 +31,8 @@ def mean_error_by_joint(error: Floats) -> Floats:
     labelled = ~np.isnan(error)
     counts = labelled.sum(axis=0)
     sums = np.where(labelled, error, 0.0).sum(axis=0)
-    return np.divide(sums, counts, out=np.full(error.shape[1], np.nan), where=counts > 0)
+    means: Floats = np.divide(sums, counts, out=np.full(error.shape[1], np.nan), where=counts > 0)
+    return means
 
 
 def mean_abs_axis_error(pred_xyz: Floats, joints_xyz: Floats) -> Floats:

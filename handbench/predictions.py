@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -87,7 +88,7 @@ def read_predictions(path: Path, joints: int) -> Predictions:
         raise HandbenchError(f"cannot read {path}: {error.strerror or error}") from error
     source = {"file": path.name, "sha256": hashlib.sha256(data).hexdigest()}
     if path.suffix == ".npz":
-        return _read_npz(path, joints, source)
+        return _read_npz(path, data, joints, source)
     uvd = parse_uvd_text(data, joints, str(path))
     return Predictions(path.stem, uvd, None, _read_sidecar(path, source["sha256"]), source)
 
@@ -119,7 +120,7 @@ def sidecar(path: Path) -> Path:
 def parse_uvd_text(data: bytes, joints: int, where: str) -> npt.NDArray[np.float64]:
     """Numbers of a uvd text: one frame a line, three a joint, between any blanks.
 
-    Blanks at line ends, CR LF and lines of both kinds in one file are all in circulation and read the same.
+    Blanks at line ends, CR LF, CR CR LF and a mixture of them are all in circulation and read the same.
 
     Args:
         data: the bytes of the file.
@@ -134,7 +135,9 @@ def parse_uvd_text(data: bytes, joints: int, where: str) -> npt.NDArray[np.float
     """
     if b"\0" in data:
         raise HandbenchError(f"{where} is a binary file, not uvd text; only uvd text and NPZ files are read")
-    text = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n").rstrip()
+    text = data.removeprefix(b"\xef\xbb\xbf").rstrip()
+    if b"\r" in text:
+        text = re.sub(rb"\r+\n?", b"\n", text)
     if not text:
         raise HandbenchError(f"{where} is empty; expected one frame a line, {3 * joints} numbers each")
     starts, ends = tokens(text)
@@ -192,9 +195,9 @@ def _write_text(path: Path, predictions: Predictions) -> None:
             partial_sidecar.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
-def _read_npz(path: Path, joints: int, source: Mapping[str, str]) -> Predictions:
+def _read_npz(path: Path, data: bytes, joints: int, source: Mapping[str, str]) -> Predictions:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(BytesIO(data), allow_pickle=False) as arrays:
             uvd = np.asarray(arrays["uvd"], np.float64)
             keys = tuple(str(key) for key in arrays["frame_key"])
             provenance = dict(json.loads(str(arrays["provenance"])))

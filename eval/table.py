@@ -1,0 +1,65 @@
+"""Scores as a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from handbench.scores import Scores
+
+_NARROWEST = 100  # columns, where stdout is no terminal: wide enough that no cell is cut
+
+
+def print_table(results: list[Scores]) -> None:
+    """Print scores of one protocol on stdout, best first, and under them what they mean.
+
+    Args:
+        results: scores of one protocol, at least one.
+    """
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=max(console.width, _NARROWEST))
+    console.print(_table(results))
+    for line in _footnotes(results):
+        console.print(line, style="dim", soft_wrap=True, markup=False)
+
+
+def _table(results: list[Scores]) -> Table:
+    protocol = results[0].protocol
+    table = Table(title=None, show_edge=False, pad_edge=False, header_style="bold")
+    table.add_column("method", no_wrap=True)
+    groups = [f"{protocol.group_kind} {name}".replace(" (", "\n(") for name, _ in protocol.groups]
+    for heading in ("mean error", "max-frame\n<= 20 mm", "max-frame\n<= 40 mm", *groups):
+        table.add_column(heading, justify="right")
+    for scores in sorted(results, key=lambda scores: scores.whole.mean_error_mm):
+        success = scores.whole.max_frame_success_percent
+        cells = [scores.whole.mean_error_mm, success[20], success[40]]
+        cells += [scores.groups[name].mean_error_mm for name, _ in protocol.groups]
+        table.add_row(
+            scores.name, f"{cells[0]:.3f}", f"{cells[1]:.2f}", f"{cells[2]:.2f}", *map("{:.3f}".format, cells[3:])
+        )
+    return table
+
+
+def _footnotes(results: list[Scores]) -> list[str]:
+    first = results[0]
+    protocol, camera = first.protocol, first.camera
+    note = f" ({protocol.note})" if protocol.note else ""
+    lines = [
+        f"protocol {protocol.name}: {protocol.frames:,} frames, {len(first.joint_labels)} joints{note}",
+        f"intrinsics fx {camera.fx:g}, fy {camera.fy:g}, cx {camera.cx:g}, cy {camera.cy:g} px",
+        f"labels {_source(first.truth)}",
+    ]
+    for reason, frames in first.left_out.items():
+        named = ", ".join(frames[:3]) + (", ..." if len(frames) > 3 else "")
+        lines.append(f"left out {len(frames):,} frame{'s' * (len(frames) != 1)}, {reason}: {named}")
+    return lines
+
+
+def _source(source: Mapping[str, Any]) -> str:
+    if source["kind"] == "store":
+        return f"store {source['file']}, split {source['split']}"
+    return f"{source['file']} (sha256 {source['sha256'][:12]})"
