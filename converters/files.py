@@ -32,7 +32,7 @@ def read_png(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], expected:
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise FrameError(f"{path} is missing", FrameStatus.IMAGE_MISSING) from error
-    # OpenCV fills what a truncated file lacks and only prints a warning, so the end is looked for here.
+    # OpenCV says only that it failed, and libpng prints past us; the missing end of a truncated file says more.
     if _PNG_END not in data[-64:]:
         raise FrameError(f"{path} is truncated or no PNG ({len(data)} bytes)", FrameStatus.IMAGE_CORRUPT)
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

@@ -1,4 +1,4 @@
-"""NYU Hand Pose: its bytes. See DATASETS facts in `handbench.datasets.nyu`.
+"""NYU Hand Pose: its bytes. Its facts are in `handbench.datasets.nyu`.
 
     train/ and test/, each with
         depth_1_0000001.png   8-bit RGB, red 0, depth in mm = green * 256 + blue, 2001 = background; numbers from 1
@@ -75,10 +75,8 @@ class NyuReader:
         camera = self.spec.camera
         bgr = read_png(path, (camera.height, camera.width, 3), np.dtype(np.uint8), "an 8-bit RGB image")
         if bgr[..., 2].any():
-            raise FrameError(
-                f"{path}: the red channel is not 0, so this is no depth image", FrameStatus.IMAGE_CORRUPT
-            )
-        depth = bgr[..., 1].astype(np.uint16) << 8 | bgr[..., 0]
+            raise FrameError(f"{path}: the red channel is not 0, so this is no depth image", FrameStatus.IMAGE_CORRUPT)
+        depth: npt.NDArray[np.uint16] = bgr[..., 1].astype(np.uint16) << 8 | bgr[..., 0]
         depth[depth == self.spec.background] = 0
         return depth
 
@@ -101,8 +99,7 @@ class NyuReader:
         """Subjects in file order: told by a synthetic tree, else by the published counts."""
         counts = self._marker.get(split) or self.spec.split(split).subjects["only"]
         names = [name for name, frames in counts.items() for _ in range(frames)]
-        last = next(reversed(counts))
-        return np.array((names + [last] * count)[:count], dtype=np.str_)
+        return np.array((names + [names[-1]] * count)[:count], dtype=np.str_)
 
 
 class NyuWriter:
