@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import rich_click as click
+from click.exceptions import Exit
 
 from handbench.console import note, overwrite_option
 from handbench.converters import reader_names
@@ -49,7 +50,7 @@ def _converter(name: str) -> click.Command:
             note(f"and {len(summary.problems) - _LISTED:,} more; the array `status` of the store has them all")
         click.echo(summary.one_line())
         if summary.problems:
-            raise click.exceptions.Exit(1)
+            raise Exit(1)
 
     return command
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import IO, Any
+from typing import Any
 
 import rich_click as click
 
@@ -28,16 +28,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-class UserError(click.ClickException):
-    """A `HandbenchError` on its way out: one line on stderr, exit code 2."""
-
-    exit_code = 2
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        """One line, whatever the width: a frame around it would break paths and hide them from grep."""
-        click.echo(f"Error: {self.format_message()}", file=file or sys.stderr)
-
-
 class LazyGroup(click.RichGroup):
     """A group that imports a command when it is called, and not to list it (after click's docs, 'Lazily Loading')."""
 
@@ -56,12 +46,18 @@ class LazyGroup(click.RichGroup):
         name, command, rest = super().resolve_command(ctx, args)
         return name, load_command(name) if name in COMMANDS else command, rest
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; turn a `HandbenchError` into one line and exit code 2."""
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Run the command line; a `HandbenchError` becomes one line on stderr and exit code 2.
+
+        One line, whatever the width: a frame around it would break paths and hide them from grep.
+        """
         try:
-            return super().invoke(ctx)
+            return super().main(*args, standalone_mode=standalone_mode, **extra)
         except HandbenchError as error:
-            raise UserError(str(error)) from error
+            if not standalone_mode:
+                raise
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(2)
 
 
 def load_command(name: str) -> click.Command:

@@ -37,8 +37,8 @@ _LIMITS = {
     "thumb_middle": (0, 50),
     "thumb_tip": (-10, 70),
     "spread": (-18, 18),
-    "flexion": (-12, 88),
-    "middle": (0, 100),
+    "flexion": (-12, 80),
+    "middle": (0, 95),
 }
 LIMITS_DEG: Floats = np.array(
     [_LIMITS[name if name in _LIMITS else name.rpartition("_")[2]] for name in ANGLES], dtype=np.float64

@@ -25,7 +25,6 @@ _SHORT_OF_JOINT = (
 )
 _PALM_LENGTH_MM = 81.3  # from PALM_2 to PALM_3 in NYU's test frames 1-2440, measured on its labels
 _SMALL = 5 / 6  # the second test subject's size, and the ratio of its crop cube
-_SWITCH = 2440 / 8252  # share of the test frames that show the first subject
 _PALM_2, _PALM_3 = (SPEC.joints.names.index(name) for name in ("PALM_2", "PALM_3"))
 _NOISE, _SUBJECTS = 2, 1000  # streams of random numbers beside those of `Motion`
 _SHAPE_SPREAD = 0.7  # standard deviations: adults of a middling build
@@ -105,12 +104,18 @@ def nyu_subject(seed: int, number: int) -> Subject:
     return Subject(hand, Joints.of(hand))
 
 
-def first_subject_frames(split: str, count: int) -> int:
-    """How many frames of a split show subject 1: all of train; of test NYU's own 2440 if it is as long, else half."""
-    if split == "train":
-        return count
+def subject_frames(split: str, count: int) -> dict[str, int]:
+    """How many frames of a split show which subject, in file order.
+
+    All of train shows subject 1. Test shows subject 1 in the first half; if it is as long as NYU's own, in NYU's share.
+
+    Raises:
+        HandbenchError: if NYU has no such split.
+    """
     own = SPEC.split(split)
-    return own.subjects["only"]["1"] if count == own.frames["only"] else count // 2
+    if count == own.frames["only"]:
+        return dict(own.subjects["only"])
+    return {"1": count} if split == "train" else {"1": count // 2, "2": count - count // 2}
 
 
 def nyu_frames(split: str, count: int, seed: int) -> Iterator[tuple[npt.NDArray[np.uint16], Floats]]:
@@ -129,10 +134,8 @@ def nyu_frames(split: str, count: int, seed: int) -> Iterator[tuple[npt.NDArray[
     """
     stream = [s.name for s in SPEC.splits].index(SPEC.split(split).name)
     motion = Motion(SPEC.camera, (seed, stream))
-    subjects = nyu_subject(seed, 1), nyu_subject(seed, 2)
-    first = first_subject_frames(split, count)
-    for frame in range(count):
-        subject = subjects[frame >= first]
+    people = [nyu_subject(seed, int(name)) for name, frames in subject_frames(split, count).items() for _ in range(frames)]
+    for frame, subject in enumerate(people):
         vertices, joints = subject.place(motion.at(frame))
         rng = np.random.default_rng((seed, stream, _NOISE, frame))
         yield structured_light(render(vertices, subject.hand.mesh.faces, SPEC.camera), rng), joints
