@@ -50,14 +50,14 @@ def write_nyu(out: Path, counts: dict[str, int], seed: int) -> None:
     Raises:
         HandbenchError: if numba is not installed.
     """
-    from handbench.synth.nyu import nyu_frames
-
-    from .nyu import NyuWriter
+    from handbench.converters.nyu import NyuWriter
+    from handbench.synth.nyu import nyu_frames, subject_frames
 
     with whole_or_nothing(out) as partial, progress("synthetic hands", sum(counts.values()), "frames") as advance:
         writer = NyuWriter(partial)
         for split, count in counts.items():
             writer.write_split(split, counted(nyu_frames(split, count, seed), advance), count)
+        writer.mark_synthetic({split: subject_frames(split, count) for split, count in counts.items()})
 
 
 def counted(items: Iterable[T], advance: Callable[[int], None]) -> Iterator[T]:

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-# The sensor measures disparity in fixed steps: the depths it can say are DISPARITY_MM / (k + constant) for integer k, so
-# they lie farther apart with the square of the depth. Fitted to the 249 levels of a real NYU frame (731 to 1996 mm):
+# The sensor measures disparity in fixed steps: the depths it can say are DISPARITY_MM / (k + constant) for integer k,
+# so they lie farther apart with the square of the depth. Fitted to the 249 levels of a real NYU frame (731 to 1996 mm):
 # mean difference 0.25 mm, as much as rounding to whole mm makes. It is 8 steps a px * 574 px * 75 mm, the sensor's
 # focal length and base.
 DISPARITY_MM = 344_100.0
