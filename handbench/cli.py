@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -46,13 +47,19 @@ class LazyGroup(click.RichGroup):
         name, command, rest = super().resolve_command(ctx, args)
         return name, load_command(name) if name in COMMANDS else command, rest
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(  # type: ignore[override]  # click's overloads differ by standalone_mode alone
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
         """Run the command line; a `HandbenchError` becomes one line on stderr and exit code 2.
 
         One line, whatever the width: a frame around it would break paths and hide them from grep.
         """
         try:
-            return super().main(*args, standalone_mode=standalone_mode, **extra)
+            return super().main(args, prog_name, standalone_mode=standalone_mode, **extra)
         except HandbenchError as error:
             if not standalone_mode:
                 raise
