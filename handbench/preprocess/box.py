@@ -154,9 +154,10 @@ class HandBox(Generic[ArrayT]):
         """The affine map from image pixels to crop pixels, (..., 2, 3); the inverse of `image_from_crop`."""
         xp = array_namespace(self.center_xyz)
         forward = self.image_from_crop(camera, size)
-        (a, b, e), (c, d, f) = ((forward[..., r, k] for k in range(3)) for r in range(2))
+        (a, b, e), (c, d, f) = _components(forward[..., 0, :]), _components(forward[..., 1, :])
         det = a * d - b * c
-        return _affine(xp, d / det, -b / det, (b * f - d * e) / det, -c / det, a / det, (c * e - a * f) / det)
+        matrix: ArrayT = _affine(xp, d / det, -b / det, (b * f - d * e) / det, -c / det, a / det, (c * e - a * f) / det)
+        return matrix
 
     def _si_unit(self, size: int) -> ArrayT:
         """(..., 1, 3): what one unit of `uvd_si_norm` is in px, px, mm."""

@@ -1,0 +1,1 @@
+"""Writes raw trees byte by byte, without the code under test."""
