@@ -1,0 +1,288 @@
+"""NYU from raw bytes to a store: exact pixels and labels, traps of the format, bad trees."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import scipy.io
+from click.testing import CliRunner, Result
+from numpy.testing import assert_allclose, assert_array_equal
+
+from handbench.camera import uvd_to_xyz, xyz_to_uvd
+from handbench.cli import main
+from handbench.converters import open_raw
+from handbench.converters.nyu import NyuReader, NyuWriter, write_depth
+from handbench.datasets import dataset
+from handbench.errors import HandbenchError
+from handbench.preprocess import com_xyz
+from handbench.store import FrameStatus, Store
+from tests.raw import nyu as raw
+
+SPEC = dataset("nyu")
+SCORED = list(SPEC.joints.scored)
+Tree = tuple[Path, dict[str, tuple[np.ndarray, np.ndarray]]]
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    root = tmp_path / "nyu"
+    return root, raw.write_tree(root, {"train": 3, "test": 4})
+
+
+def test_pixels_and_labels_are_exact(tmp_path: Path, tree: Tree) -> None:
+    root, truth = tree
+    result = run("convert", "nyu", root, tmp_path / "s.zarr")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.strip() == f"{tmp_path / 's.zarr'}: 3 train + 4 test frames, all ok"
+    store = Store(tmp_path / "s.zarr")
+    for split, (depth, joints) in truth.items():
+        for row in range(len(depth)):
+            assert_array_equal(store[split].depth(row), depth[row])
+        assert_allclose(store[split].joints_xyz, joints, atol=1e-4)
+    assert store["test"].frame_key.tolist() == [f"test/1/{i:07d}" for i in (1, 2, 3, 4)]
+
+
+def test_bytes_are_not_swapped_and_do_not_overflow(tmp_path: Path) -> None:
+    folder = tmp_path / "test"
+    folder.mkdir()
+    depth = np.zeros((480, 640), np.uint16)
+    depth[0, :3] = 0x0102, 0x0201, 2001
+    (folder / "depth_1_0000001.png").write_bytes(raw.png(raw.packed(depth)))
+    assert NyuReader(tmp_path).depth("test", 0)[0, :4].tolist() == [0x0102, 0x0201, 0, 0]
+
+
+def test_labels_agree_with_their_uvd_after_the_flip(tree: Tree) -> None:
+    root, _ = tree
+    uvd = scipy.io.loadmat(root / "test" / "joint_data.mat")["joint_uvd"][0]
+    table = NyuReader(root).table("test")
+    assert_allclose(xyz_to_uvd(table.joints_xyz.astype(float), SPEC.camera), uvd, atol=1e-3)
+
+
+def test_the_second_subject_starts_at_frame_2441_with_the_smaller_cube(tmp_path: Path) -> None:
+    (tmp_path / "test").mkdir()
+    raw.write_labels(tmp_path / "test", np.full((3, 2442, 36, 3), 700.0))
+    table = NyuReader(tmp_path).table("test")
+    assert table.subject[2438:].tolist() == ["1", "1", "2", "2"]
+    assert table.frame_key[2440] == "test/1/0002441"
+    assert SPEC.cube_of("2") == pytest.approx(SPEC.cube_of("1") * 5 / 6)
+
+
+def test_centres_are_what_their_method_says(tmp_path: Path, tree: Tree) -> None:
+    root, truth = tree
+    run("convert", "nyu", root, tmp_path / "com.zarr", "--split", "test", "--near", 300, "--far", 760)
+    run("convert", "nyu", root, tmp_path / "gt.zarr", "--split", "test", "--center", "gt-mean")
+    com, gt = Store(tmp_path / "com.zarr")["test"], Store(tmp_path / "gt.zarr")["test"]
+    depth, joints = truth["test"]
+    assert (com.center_method, gt.center_method) == ("com", "gt-mean")
+    assert_allclose(gt.center_xyz, joints[:, SCORED].mean(axis=1), atol=1e-3)
+    assert_allclose(com.center_xyz[2], com_xyz(depth[2], SPEC.camera, 300, 760), atol=1e-3)
+    assert_array_equal(com.cube, np.full((4, 3), 250))
+
+
+def test_bad_frames_keep_their_rows(tmp_path: Path, tree: Tree) -> None:
+    root, truth = tree
+    folder = root / "test"
+    joints = truth["test"][1] * [1, -1, 1]
+    joints[2] = np.nan
+    raw.write_labels(folder, np.stack([joints] * 3))
+    (folder / "depth_1_0000001.png").unlink()
+    whole = (folder / "depth_1_0000002.png").read_bytes()
+    (folder / "depth_1_0000002.png").write_bytes(whole[: len(whole) // 2])
+    result = run("convert", "nyu", root, tmp_path / "s.zarr", "--split", "test")
+    assert result.exit_code == 1
+    assert "test/1/0000001: image missing: " in result.stderr
+    assert "depth_1_0000001.png is missing" in result.stderr
+    assert "test/1/0000002: image corrupt: " in result.stderr
+    assert "truncated" in result.stderr
+    assert "test/1/0000003: label invalid: no scored joint is labelled" in result.stderr
+    assert "4 test frames, 1 image missing, 1 image corrupt, 1 label invalid" in result.stdout
+    split = Store(tmp_path / "s.zarr")["test"]
+    assert split.status.tolist() == [
+        FrameStatus.IMAGE_MISSING,
+        FrameStatus.IMAGE_CORRUPT,
+        FrameStatus.LABEL_INVALID,
+        FrameStatus.OK,
+    ]
+    assert not split.depth(0).any()
+    assert_array_equal(split.depth(2), truth["test"][0][2])
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (np.full((480, 640), 700, np.uint16), "640 x 480, 1 x uint16; it must be an 8-bit RGB image of 640 x 480"),
+        (np.zeros((240, 320, 3), np.uint8), "320 x 240, 3 x uint8; it must be"),
+        (np.full((480, 640, 3), 3, np.uint8), "red channel is not 0"),
+    ],
+)
+def test_an_image_of_another_kind_is_corrupt(tmp_path: Path, tree: Tree, pixels: np.ndarray, message: str) -> None:
+    root, _ = tree
+    (root / "test" / "depth_1_0000004.png").write_bytes(raw.png(pixels))
+    result = run("convert", "nyu", root, tmp_path / "s.zarr", "--split", "test")
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert Store(tmp_path / "s.zarr")["test"].status.tolist() == [0, 0, 0, FrameStatus.IMAGE_CORRUPT]
+
+
+def test_nothing_in_the_depth_range_and_a_centre_outside(tmp_path: Path, tree: Tree) -> None:
+    root, truth = tree
+    result = run("convert", "nyu", root, tmp_path / "s.zarr", "--split", "train", "--near", 10, "--far", 20)
+    assert "no depth between 10 and 20 mm" in result.stderr
+    assert (Store(tmp_path / "s.zarr")["train"].status == FrameStatus.OUTSIDE_IMAGE).all()
+    joints = truth["train"][1] * [1, -1, 1] + [5000, 0, 0]
+    raw.write_labels(root / "train", np.stack([joints] * 3))
+    result = run("convert", "nyu", root, tmp_path / "t.zarr", "--split", "train", "--center", "gt-mean")
+    assert "the centre lies at column 4" in result.stderr
+    assert (Store(tmp_path / "t.zarr")["train"].status == FrameStatus.OUTSIDE_IMAGE).all()
+
+
+def test_extra_images_and_partly_labelled_frames_are_said(tmp_path: Path, tree: Tree) -> None:
+    root, truth = tree
+    joints = truth["test"][1] * [1, -1, 1]
+    joints[1, 0] = np.nan
+    raw.write_labels(root / "test", np.stack([joints] * 3))
+    (root / "test" / "depth_1_0000009.png").write_bytes(b"")
+    result = run("convert", "nyu", root, tmp_path / "s.zarr", "--split", "test")
+    assert result.exit_code == 0
+    assert "test: 1 images have no label and were left out" in result.stderr
+    assert "test: 1 frames lack some of the scored joints" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["{root}/nowhere", "{out}"], "neither train/ nor test/"),
+        (["{root}", "{out}", "--split", "val"], "no val/, only train, test"),
+        (["{root}", "{out}", "--near", "900", "--far", "500"], "near must be below far"),
+        (["{root}", "{out}", "--center", "gt-mean", "--near", "5"], "thresholds of --center com"),
+        (["{root}", "{out}", "--workers", "-1"], "-1 workers"),
+        (["{root}", "{root}/a/b.zarr"], "does not exist; create it first"),
+    ],
+)
+def test_impossible_requests(tmp_path: Path, tree: Tree, args: list[str], message: str) -> None:
+    root, out = tree[0], tmp_path / "s.zarr"
+    result = run("convert", "nyu", *(arg.format(root=root, out=out) for arg in args))
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert message in result.stderr
+    assert not out.exists()
+
+
+def test_missing_or_foreign_labels(tmp_path: Path, tree: Tree) -> None:
+    root, _ = tree
+    labels = root / "test" / "joint_data.mat"
+    labels.unlink()
+    result = run("convert", "nyu", root, tmp_path / "s.zarr")
+    assert result.exit_code == 2
+    assert "joint_data.mat is missing; the labels lie inside train/ and test/" in result.stderr
+    assert list(tmp_path.iterdir()) == [root]  # nothing half-written
+    labels.write_bytes(b"not a MATLAB file, but long enough to have a header" * 9)
+    assert "is not the labels of NYU" in run("convert", "nyu", root, tmp_path / "s.zarr").stderr
+    scipy.io.savemat(labels, {"joint_xyz": np.zeros((3, 2, 21, 3))})
+    assert "(3, 2, 21, 3), not (3 views, frames, 36, 3)" in run("convert", "nyu", root, tmp_path / "s.zarr").stderr
+
+
+def test_an_output_that_exists_is_kept_unless_asked(tmp_path: Path, tree: Tree) -> None:
+    root, _ = tree
+    out = tmp_path / "s.zarr"
+    run("convert", "nyu", root, out, "--split", "test")
+    result = run("convert", "nyu", root, out)
+    assert result.exit_code == 2
+    assert "exists already; name another output or pass --overwrite" in result.stderr
+    assert Store(out).splits == ("test",)
+    assert run("convert", "nyu", root, out, "--overwrite").exit_code == 0
+    assert Store(out).splits == ("train", "test")
+
+
+def test_an_interrupted_conversion_leaves_nothing(tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(NyuReader, "depth", interrupted)
+    result = run("convert", "nyu", tree[0], tmp_path / "s.zarr")
+    assert result.exit_code != 0
+    assert [path.name for path in tmp_path.iterdir()] == ["nyu"]
+
+
+def test_info_in_both_forms(tmp_path: Path, tree: Tree) -> None:
+    run("convert", "nyu", tree[0], tmp_path / "s.zarr")
+    facts = json.loads(run("info", tmp_path / "s.zarr", "--json").stdout)
+    assert facts["splits"]["train"]["frames"] == 3
+    assert facts["camera"]["fx"] == 588.036865
+    assert facts["provenance"]["raw"]["test/joint_data.mat"]["bytes"] > 1000
+    lines = run("info", tmp_path / "s.zarr").stdout
+    assert "NYU Hand Pose; store format 1" in lines
+    assert "train: 3 frames" in lines
+    assert run("info", tmp_path / "none").exit_code == 2
+
+
+def test_the_writer_is_the_readers_inverse(tmp_path: Path, tree: Tree) -> None:
+    root, truth = tree
+    depth, joints = truth["test"]
+    joints[1, 4] = np.nan
+    writer = NyuWriter(tmp_path / "copy")
+    writer.write_split("test", zip(depth, joints, strict=True), len(depth))
+    reader = NyuReader(tmp_path / "copy")
+    for row in range(len(depth)):
+        assert_array_equal(reader.depth("test", row), depth[row])
+    assert_allclose(reader.table("test").joints_xyz, joints, atol=1e-4)
+    # Its bytes are those of the independent writer: same unpacked pixels, same label values.
+    theirs = scipy.io.loadmat(root / "test" / "joint_data.mat")["joint_uvd"][0]
+    ours = scipy.io.loadmat(tmp_path / "copy" / "test" / "joint_data.mat")
+    labelled = np.isfinite(joints).all(axis=-1)
+    assert_allclose(ours["joint_uvd"][0][labelled], theirs[labelled], rtol=1e-12)
+    assert [name.item() for name in ours["joint_names"][0]] == raw.joint_names()
+
+
+def test_the_writer_gives_the_same_bytes_each_time_and_counts(tmp_path: Path) -> None:
+    joints = np.full((1, 36, 3), 700.0)
+    for name in ("a", "b"):
+        (tmp_path / name / "test").mkdir(parents=True)
+        NyuWriter(tmp_path / name).write_labels("test", joints)
+    a, b = ((tmp_path / name / "test" / "joint_data.mat").read_bytes() for name in ("a", "b"))
+    assert a == b
+    with pytest.raises(HandbenchError, match="2 frames were announced, not 1"):
+        NyuWriter(tmp_path / "c").write_split("test", [(np.ones((480, 640), np.uint16), joints[0])], 2)
+
+
+def test_a_synthetic_tree_says_so_and_whose_hands_it_has(tmp_path: Path) -> None:
+    raw.write_tree(tmp_path / "r", {"test": 4})
+    NyuWriter(tmp_path / "r").mark_synthetic({"test": {"1": 1, "2": 3}})
+    reader = open_raw("nyu", tmp_path / "r")
+    assert reader.release == "synthetic"
+    assert reader.table("test").subject.tolist() == ["1", "2", "2", "2"]
+    run("convert", "nyu", tmp_path / "r", tmp_path / "s.zarr")
+    assert "synthetic hands, not data of a camera" in run("info", tmp_path / "s.zarr").stdout
+
+
+def test_unknown_data_set_names_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(HandbenchError, match="no converter for 'foo'; there are nyu"):
+        open_raw("foo", tmp_path)
+
+
+def test_the_real_frame(tmp_path: Path, real: Path) -> None:
+    result = run("convert", "nyu", real / "nyu_one_frame", tmp_path / "s.zarr", "--center", "gt-mean")
+    assert result.exit_code == 0, result.stderr
+    split = Store(tmp_path / "s.zarr")["test"]
+    bgr = np.asarray(cv2.imread(str(real / "nyu_one_frame" / "test" / "depth_1_0000001.png"))).astype(int)
+    depth = bgr[..., 1] * 256 + bgr[..., 0]
+    assert (depth == 2001).sum() == 187_127
+    assert_array_equal(split.depth(0), np.where(depth == 2001, 0, depth))
+    line = np.array((real / "nyu" / "groundtruth.txt").read_text().split("\n", 1)[0].split(), float).reshape(14, 3)
+    expected = uvd_to_xyz(line, SPEC.scoring_camera)
+    raw_xyz = scipy.io.loadmat(real / "nyu_one_frame" / "test" / "joint_data.mat")["joint_xyz"][0, 0, SCORED]
+    assert_allclose(split.joints_xyz[0, SCORED], raw_xyz * [1, -1, 1], atol=1e-3)
+    assert_allclose(split.joints_xyz[0, SCORED], expected, atol=0.01)  # two focal lengths, uvd in three decimals
+    unlabelled = np.setdiff1d(np.arange(36), SCORED)
+    assert np.isnan(split.joints_xyz[0, unlabelled]).all()
+
+
+def test_write_depth_refuses_a_place_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(HandbenchError, match="cannot be written"):
+        write_depth(tmp_path / "none" / "x.png", np.ones((4, 4), np.uint16), SPEC)

@@ -1,0 +1,166 @@
+"""The store: round trip, what it refuses, damage, and that others can open it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray
+import zarr
+from numpy.testing import assert_array_equal
+
+from handbench.datasets import dataset
+from handbench.errors import HandbenchError, ShapeError
+from handbench.store import FrameStatus, FrameTable, Store, StoreWriter
+from handbench.store.describe import describe, text
+from handbench.store.writer import SHARD_FRAMES
+
+SPEC = dataset("nyu")
+FRAMES = SHARD_FRAMES + 3
+
+
+def columns(frames: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    joints = rng.normal(0, 50, (frames, 36, 3)).astype(np.float32)
+    joints[0, 1] = np.nan
+    return {
+        "frame_key": np.array([f"test/1/{i:07d}" for i in range(1, frames + 1)]),
+        "subject": np.array(["1"] * (frames - 1) + ["2"]),
+        "sequence": np.array([""] * frames),
+        "view": np.ones(frames, np.uint8),
+        "joints_xyz": joints,
+        "center_xyz": rng.normal(0, 50, (frames, 3)).astype(np.float32),
+        "cube": np.full((frames, 3), 250, np.float32),
+        "status": np.zeros(frames, np.uint8),
+    }
+
+
+def write(path: Path, depth: np.ndarray, finish: bool = True) -> dict[str, np.ndarray]:
+    writer = StoreWriter(path, SPEC, SPEC.camera, "", {"converter": "nyu", "raw": {}})
+    writer.create_split("test", len(depth), (depth.shape[1], depth.shape[2]))
+    for start in range(0, len(depth), SHARD_FRAMES):
+        writer.write_depth("test", start, depth[start : start + SHARD_FRAMES])
+    table = columns(len(depth))
+    writer.write_columns("test", table, {"center_xyz": {"center_method": "com"}})
+    if finish:
+        writer.finish()
+    return table
+
+
+@pytest.fixture
+def depth() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 2000, (FRAMES, 6, 8)).astype(np.uint16)
+
+
+def test_round_trip(tmp_path: Path, depth: np.ndarray) -> None:
+    table = write(tmp_path / "s.zarr", depth)
+    store = Store(tmp_path / "s.zarr")
+    split = store["test"]
+    assert store.spec == SPEC
+    assert store.camera == SPEC.camera
+    assert store.splits == ("test",)
+    assert len(split) == FRAMES
+    assert split.center_method == "com"
+    for row in (0, 1, SHARD_FRAMES - 1, SHARD_FRAMES, FRAMES - 1):
+        assert_array_equal(split.depth(row), depth[row])
+    for name, values in table.items():
+        assert_array_equal(getattr(split, name), values)
+    assert split.usable.all()
+
+
+def test_xarray_opens_it_with_names(tmp_path: Path, depth: np.ndarray) -> None:
+    table = write(tmp_path / "s.zarr", depth)
+    with xarray.open_zarr(tmp_path / "s.zarr", group="test") as data:
+        assert data["depth"].dims == ("frame", "v", "u")
+        assert data["joints_xyz"].attrs["units"] == "mm"
+        palm = data["joints_xyz"].sel(joint="PALM_3", xyz="y").to_numpy()
+        assert_array_equal(palm, table["joints_xyz"][:, 32, 1])
+        assert_array_equal(data["depth"][5].to_numpy(), depth[5])
+
+
+def test_an_unfinished_store_is_refused_by_name(tmp_path: Path, depth: np.ndarray) -> None:
+    write(tmp_path / "s.zarr", depth, finish=False)
+    with pytest.raises(HandbenchError, match=r"s\.zarr is not finished"):
+        Store(tmp_path / "s.zarr")
+
+
+def test_a_newer_format_is_refused(tmp_path: Path, depth: np.ndarray) -> None:
+    write(tmp_path / "s.zarr", depth)
+    zarr.open_group(str(tmp_path / "s.zarr"), use_consolidated=False).attrs["handbench_format"] = 2
+    with pytest.raises(HandbenchError, match="store format 2, this handbench reads up to 1: upgrade"):
+        Store(tmp_path / "s.zarr")
+
+
+def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(HandbenchError, match="there is no store"):
+        Store(tmp_path / "nothing.zarr")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(HandbenchError, match="not a Zarr group"):
+        Store(tmp_path / "folder")
+    (tmp_path / "file.zarr").write_text("x")
+    with pytest.raises(HandbenchError, match="not a Zarr group"):
+        Store(tmp_path / "file.zarr")
+    zarr.create_group(str(tmp_path / "other.zarr"))
+    with pytest.raises(HandbenchError, match="no handbench store"):
+        Store(tmp_path / "other.zarr")
+
+
+def test_a_missing_split_names_those_there_are(tmp_path: Path, depth: np.ndarray) -> None:
+    write(tmp_path / "s.zarr", depth)
+    with pytest.raises(HandbenchError, match="no split 'train', only test"):
+        Store(tmp_path / "s.zarr")["train"]
+    with pytest.raises(HandbenchError, match=f"no frame {FRAMES}"):
+        Store(tmp_path / "s.zarr")["test"].depth(FRAMES)
+
+
+def test_a_flipped_bit_is_found_and_named(tmp_path: Path, depth: np.ndarray) -> None:
+    write(tmp_path / "s.zarr", depth)
+    shard = tmp_path / "s.zarr" / "test" / "depth" / "c" / "0" / "0" / "0"
+    data = bytearray(shard.read_bytes())
+    data[30] ^= 1  # inside the first frame
+    shard.write_bytes(data)
+    split = Store(tmp_path / "s.zarr")["test"]
+    with pytest.raises(HandbenchError, match=r"test/1/0000001 \(row 0\) is damaged"):
+        split.depth(0)
+    assert_array_equal(split.depth(1), depth[1])
+
+
+def test_writers_cannot_share_a_shard(tmp_path: Path, depth: np.ndarray) -> None:
+    writer = StoreWriter(tmp_path / "s.zarr", SPEC, SPEC.camera, "", {})
+    writer.create_split("test", FRAMES, (6, 8))
+    with pytest.raises(ValueError, match="whole shards"):
+        writer.write_depth("test", 1, depth[:SHARD_FRAMES])
+    with pytest.raises(ValueError, match="whole shards"):
+        writer.write_depth("test", 0, depth[:5])
+
+
+def test_columns_of_different_length_are_refused() -> None:
+    values = columns(3)
+    names = ("frame_key", "subject", "sequence", "view", "joints_xyz")
+    table = FrameTable(**{name: values[name] for name in names})
+    assert len(table) == 3
+    with pytest.raises(ShapeError, match="disagree"):
+        FrameTable(**{name: values[name][: 2 if name == "view" else 3] for name in names})
+
+
+def test_description_counts_what_is_there(tmp_path: Path, depth: np.ndarray) -> None:
+    write(tmp_path / "s.zarr", depth)
+    facts = describe(Store(tmp_path / "s.zarr"))
+    split = facts["splits"]["test"]
+    assert split["frames"] == FRAMES
+    assert split["subjects"] == {"1": FRAMES - 1, "2": 1}
+    assert split["status"] == {"ok": FRAMES}
+    assert split["labelled_scored_joints"] == FRAMES * 14  # joint 1 is not scored
+    assert split["bytes"] > depth.nbytes / 4
+    lines = "\n".join(text(facts))
+    assert f"test: {FRAMES} frames, test/1/0000001 to test/1/{FRAMES:07d}" in lines
+    assert "synthetic" not in lines
+
+
+def test_titles_of_the_status() -> None:
+    assert [status.title for status in FrameStatus] == [
+        "ok",
+        "image missing",
+        "image corrupt",
+        "label invalid",
+        "outside image",
+    ]
