@@ -1,0 +1,291 @@
+"""What a training run is made of: frozen dataclasses, filled from TOML and from `--set key=value`. No torch here."""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from handbench.errors import HandbenchError
+from handbench.preprocess import AugmentConfig
+
+BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101")
+STRIDE = 4
+"""Side of the crop divided by side of the preliminary features."""
+
+ConfigT = TypeVar("ConfigT")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network. The defaults are the paper's (SRN sections 3 and 4).
+
+    Attributes:
+        backbone: one of `BACKBONES`, torchvision's ResNet of that name without pretrained weights.
+        stages: T, how many times the pose is regressed.
+        theta: radius around a joint inside which the re-parameterised pose is not 0, in `uvd_si_norm`.
+        crop_size: side S of the depth crop in px, a multiple of 4.
+
+    Raises:
+        HandbenchError: if a value is impossible.
+    """
+
+    backbone: str = "resnet18"
+    stages: int = 2
+    theta: float = 0.4
+    crop_size: int = 128
+
+    def __post_init__(self) -> None:
+        if self.backbone not in BACKBONES:
+            raise HandbenchError(f"model.backbone is {self.backbone!r}, known are {', '.join(BACKBONES)}")
+        _require(1 <= self.stages <= 16, "model.stages", self.stages, "between 1 and 16")
+        _require(0 < self.theta < math.inf, "model.theta", self.theta, "positive")
+        possible = self.crop_size % STRIDE == 0 and 64 <= self.crop_size <= 1024
+        _require(possible, "model.crop_size", self.crop_size, f"a multiple of {STRIDE} between 64 and 1024")
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """Stochastic gradient descent and its schedule. The defaults are the paper's for NYU (SRN section 4).
+
+    Attributes:
+        epochs: passes over the training frames.
+        batch_size: frames in a step.
+        lr: learning rate of the first epochs.
+        lr_step: the learning rate is multiplied by `lr_factor` every so many epochs.
+        lr_factor: see `lr_step`.
+        momentum: of SGD.
+        weight_decay: of SGD, on all parameters.
+        loss_weight: factor on the loss of Eq. 3. The learning rate of 0.3 belongs to 0.01, which is what the authors'
+            released code multiplies with (`Modified_SmoothL1Loss` of PengfeiRen96/SRN); with Eq. 3 as printed,
+            factor 1, such steps throw the network off and it stays near the mean pose (docs/training.md).
+
+    Raises:
+        HandbenchError: if a value is impossible.
+    """
+
+    epochs: int = 80
+    batch_size: int = 32
+    lr: float = 0.3
+    lr_step: int = 25
+    lr_factor: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    loss_weight: float = 0.01
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "lr_step"):
+            _require(getattr(self, name) >= 1, f"optim.{name}", getattr(self, name), "at least 1")
+        _require(0 < self.lr < math.inf, "optim.lr", self.lr, "positive")
+        _require(0 < self.lr_factor <= 1, "optim.lr_factor", self.lr_factor, "above 0 and at most 1")
+        _require(0 <= self.momentum < 1, "optim.momentum", self.momentum, "at least 0 and below 1")
+        _require(0 <= self.weight_decay < math.inf, "optim.weight_decay", self.weight_decay, "at least 0")
+        _require(0 < self.loss_weight < math.inf, "optim.loss_weight", self.loss_weight, "positive")
+
+    def lr_at(self, epoch: int) -> float:
+        """The learning rate of an epoch; epochs count from 1."""
+        return self.lr * self.lr_factor ** ((epoch - 1) // self.lr_step)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How the frames of a store are used.
+
+    Attributes:
+        validation_fraction: share of the training frames that is held out to watch the error; 0 = none.
+        validation_blocks: the held-out frames are so many runs of consecutive frames, evenly spaced: neighbouring
+            frames look alike, so frames drawn one by one would tell nothing.
+        cache: keep every frame in memory after its first read (0.6 MB each at 640 x 480, in every worker).
+        workers: processes that read and crop; 0 = in the training process.
+
+    Raises:
+        HandbenchError: if a value is impossible.
+    """
+
+    validation_fraction: float = 0.1
+    validation_blocks: int = 10
+    cache: bool = False
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        share = self.validation_fraction
+        _require(0 <= share < 1, "data.validation_fraction", share, "at least 0 and below 1")
+        _require(self.validation_blocks >= 1, "data.validation_blocks", self.validation_blocks, "at least 1")
+        _require(self.workers >= 0, "data.workers", self.workers, "at least 0")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A whole run. Two runs with equal configs on equal stores give equal weights on the CPU.
+
+    Attributes:
+        seed: of the first weights, the order of the frames and the augmentation.
+        model: the network.
+        augment: ranges of the random boxes.
+        optim: optimiser and schedule.
+        data: frames and validation.
+
+    Raises:
+        HandbenchError: if a value is impossible.
+    """
+
+    seed: int = 0
+    model: ModelConfig = field(default_factory=ModelConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.seed < 2**63, "seed", self.seed, "at least 0 and below 2^63")
+
+
+def preset_names() -> tuple[str, ...]:
+    """The presets that come with handbench."""
+    return tuple(sorted(p.name.removesuffix(".toml") for p in _presets().iterdir() if p.name.endswith(".toml")))
+
+
+def load_config(preset: str | None = None, file: Path | None = None, sets: Sequence[str] = ()) -> TrainConfig:
+    """The config of a preset or of a TOML file, with single values set over it.
+
+    Args:
+        preset: one of `preset_names`; `paper-nyu` if neither a preset nor a file is named.
+        file: a TOML file; what it leaves out has the default of the dataclass.
+        sets: "table.key=value" each, the value in TOML; text needs no quotes.
+
+    Raises:
+        HandbenchError: on both a preset and a file, an unreadable file, an unknown key, a wrong type or an impossible
+            value; the message names the key.
+    """
+    if preset is not None and file is not None:
+        raise HandbenchError("--preset and --config both name a configuration; give one of them")
+    table = _read_toml(file) if file is not None else _read_preset(preset or "paper-nyu")
+    return with_sets(config_from_dict(table), sets)
+
+
+def with_sets(config: TrainConfig, sets: Sequence[str]) -> TrainConfig:
+    """A config with single values replaced, each given as "table.key=value".
+
+    Raises:
+        HandbenchError: as `load_config`.
+    """
+    table = config_to_dict(config)
+    for text in sets:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not key:
+            raise HandbenchError(f"--set {text!r} is not of the form key=value, for example optim.lr=0.1")
+        *path, last = key.split(".")
+        inner = table
+        for depth, name in enumerate(path):
+            inner = _known(inner, name, ".".join(path[:depth]))
+        old = _known(inner, last, ".".join(path))
+        inner[last] = _parse_value(value, is_text=isinstance(old, str), key=key)
+    return config_from_dict(table)
+
+
+def config_to_dict(config: TrainConfig) -> dict[str, Any]:
+    """Plain data; `config_from_dict` is its inverse."""
+    return asdict(config)
+
+
+def config_from_dict(table: Mapping[str, Any]) -> TrainConfig:
+    """A config from nested tables, as TOML and JSON give them. What is left out has its default.
+
+    Raises:
+        HandbenchError: on an unknown key, a wrong type or an impossible value; the message names the key.
+    """
+    return _build(TrainConfig, table, "")
+
+
+def config_to_toml(config: TrainConfig) -> str:
+    """The text of a TOML file that `load_config` reads back as the same config."""
+    table = config_to_dict(config)
+    lines = [f"{key} = {json.dumps(value)}" for key, value in table.items() if not isinstance(value, dict)]
+    for name, inner in table.items():
+        if isinstance(inner, dict):
+            # JSON's text, numbers, booleans and lists are TOML's as well.
+            lines += ["", f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in inner.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _build(cls: type[ConfigT], table: Mapping[str, Any], where: str) -> ConfigT:
+    """One dataclass from one table; `where` is the dotted name of the table, empty for the root."""
+    hints = get_type_hints(cls)
+    names = {f.name: "" for f in fields(cls)}  # type: ignore[arg-type]  # every ConfigT here is a dataclass
+    for name in table:
+        _known(names, name, where)
+    return cls(**{name: _convert(hints[name], value, f"{where}.{name}".lstrip(".")) for name, value in table.items()})
+
+
+def _convert(kind: Any, value: Any, key: str) -> Any:
+    """The value as the field's type; whole numbers pass as floats, nothing else is bent."""
+    if is_dataclass(kind) and isinstance(kind, type):
+        if not isinstance(value, Mapping):
+            raise HandbenchError(f"{key} is {value!r}, it must be a table; its keys are {_listed(kind)}")
+        return _build(kind, value, key)
+    if get_origin(kind) is tuple:
+        kinds = get_args(kind)
+        if not isinstance(value, list | tuple) or len(value) != len(kinds):
+            raise HandbenchError(f"{key} is {value!r}, it must be a list of {len(kinds)} numbers")
+        return tuple(_convert(k, v, key) for k, v in zip(kinds, value, strict=True))
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not kind:
+        raise HandbenchError(f"{key} is {value!r}, it must be {_KINDS[kind]}")
+    return value
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+def _known(table: Any, name: str, where: str) -> Any:
+    if not isinstance(table, Mapping) or name not in table:
+        key = f"{where}.{name}".lstrip(".")
+        allowed = f"the keys there are {', '.join(table)}" if isinstance(table, Mapping) else f"{where} is not a table"
+        raise HandbenchError(f"unknown key {key!r} in the configuration; {allowed}")
+    return table[name]
+
+
+def _listed(cls: type[Any]) -> str:
+    return ", ".join(f.name for f in fields(cls))
+
+
+def _parse_value(text: str, is_text: bool, key: str) -> Any:
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        parsed = {}
+    if len(parsed) == 1:
+        return parsed["value"]
+    if is_text:
+        return text
+    raise HandbenchError(f"--set {key}={text}: {text!r} is not a TOML value such as 0.1, true or [0.9, 1.1]")
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise HandbenchError(f"cannot read the configuration {path}: {reason}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise HandbenchError(f"{path} is not TOML: {error}") from error
+
+
+def _read_preset(name: str) -> dict[str, Any]:
+    if name not in preset_names():
+        raise HandbenchError(f"unknown preset {name!r}; there are {', '.join(preset_names())}")
+    return tomllib.loads((_presets() / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def _presets() -> Any:
+    return files("handbench.srn") / "presets"
+
+
+def _require(holds: bool, key: str, value: Any, must_be: str) -> None:
+    if not holds:
+        raise HandbenchError(f"{key} is {value}, it must be {must_be}")

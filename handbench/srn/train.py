@@ -1,0 +1,263 @@
+"""Training: a plain loop that can be stopped at any time and gone on with, bit for bit the same on the CPU.
+
+Nothing random is carried from one epoch to the next: the order of the frames depends on (seed, epoch), the random
+boxes on (seed, epoch, row), and the network has no dropout. So `--resume` needs weights and momentum, and no state of
+a random number generator.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from handbench.console import note, progress
+from handbench.errors import HandbenchError
+from handbench.scores import joint_error
+from handbench.srn.checkpoint import Card, save_checkpoint
+from handbench.srn.config import TrainConfig
+from handbench.srn.data import EpochOrder, HandCrops, Rows, Sample, batches, hold_out, labelled_rows
+from handbench.srn.loss import stage_losses
+from handbench.srn.model import SRN
+from handbench.srn.predict import predict_xyz, scored_names
+from handbench.srn.run import Epoch, RunFolder
+from handbench.store import Split, Store
+
+
+@dataclass
+class Training:
+    """What changes from epoch to epoch."""
+
+    model: SRN
+    optimizer: torch.optim.SGD
+    log: list[Epoch] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What a run learns from and is watched on: rows of the split "train", and the crops that read them."""
+
+    store: Store
+    split: Split
+    scored: list[int]
+    train_rows: Rows
+    held_out: Rows
+    augmented: HandCrops
+    upright: HandCrops
+
+
+def train(
+    store_path: Path,
+    run: RunFolder,
+    config: TrainConfig,
+    device: torch.device,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> list[Epoch]:
+    """Train from where the run stands to the last epoch of the configuration.
+
+    After every epoch the folder holds `last`, `best`, the log and all that is needed to go on. The test split is never
+    read.
+
+    Args:
+        store_path: a store with a split "train".
+        run: the folder.
+        config: of the run.
+        device: where the network runs.
+        resume: go on with the run that is in the folder.
+        overwrite: replace the run that is in the folder.
+
+    Returns:
+        The log, with the epochs of earlier calls.
+
+    Raises:
+        HandbenchError: if the store has no split "train" or no labelled frames there, is not the store that the run
+            began with, the folder exists and neither `resume` nor `overwrite` is set, or the loss is no longer finite.
+    """
+    frames = choose_frames(store_path, config)
+    training = start(config, len(frames.scored), device)
+    if resume:
+        go_on(training, run, frames.store)
+        run.write_config(config)
+    else:
+        run.create(config, overwrite)
+    order = EpochOrder(frames.train_rows, config.seed)
+    loader = batches(frames.augmented, order, config.optim.batch_size, config.data.workers, device)
+    done, last = len(training.log), config.optim.epochs
+    note(
+        f"{len(frames.train_rows)} frames to train on, {len(frames.held_out)} held out, "
+        f"{sum(p.numel() for p in training.model.parameters()):,} parameters, device {device.type}"
+    )
+    with SummaryWriter(str(run.path), purge_step=done + 1) as writer:
+        for number in range(done + 1, last + 1):
+            order.epoch = number
+            with progress(f"epoch {number}/{last}", len(order), "frames") as advance:
+                epoch = one_epoch(training, loader, frames, config, number, device, advance)
+            training.log.append(epoch)
+            save(training, run, frames.store, config)
+            report(epoch, last, writer)
+    return training.log
+
+
+def summary(log: list[Epoch]) -> str:
+    """One line about a run: its last epoch, and the one with the smallest validation error."""
+    last, best = log[-1], best_epoch(log)
+    if best is None:
+        return f"{last.epoch} epochs, loss {last.loss:.4f}, no frames held out"
+    return (
+        f"{last.epoch} epochs, validation {last.validation_error_mm:.2f} mm; "
+        f"best {best.validation_error_mm:.2f} mm after epoch {best.epoch}"
+    )
+
+
+def choose_frames(store_path: Path, config: TrainConfig) -> Frames:
+    """The labelled frames of the split "train", some of them held out.
+
+    Raises:
+        HandbenchError: if there is no such split, or nothing in it to train on.
+    """
+    store = Store(store_path)
+    split, scored = store["train"], list(store.spec.joints.scored)
+    rows = labelled_rows(split, scored)
+    train_rows, held_out = hold_out(rows, config.data.validation_fraction, config.data.validation_blocks)
+    if not len(train_rows):
+        raise HandbenchError(f"{store_path} has no labelled frames to train on in split train ({len(split)} frames)")
+    size, cache = config.model.crop_size, config.data.cache
+    augmented = HandCrops(store_path, "train", size, config.augment, config.seed, cache)
+    return Frames(
+        store, split, scored, train_rows, held_out, augmented, HandCrops(store_path, "train", size, cache=cache)
+    )
+
+
+def start(config: TrainConfig, joints: int, device: torch.device) -> Training:
+    """The first weights, which depend on the seed alone, and the optimiser."""
+    torch.manual_seed(config.seed)
+    model = SRN(config.model, joints).to(device)
+    optim = config.optim
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=optim.lr, momentum=optim.momentum, weight_decay=optim.weight_decay
+    )
+    return Training(model, optimizer)
+
+
+def one_epoch(
+    training: Training,
+    loader: Iterable[Sample],
+    frames: Frames,
+    config: TrainConfig,
+    number: int,
+    device: torch.device,
+    advance: Callable[[int], None],
+) -> Epoch:
+    """Train over all frames once, then look at the held-out ones."""
+    began, lr = time.monotonic(), config.optim.lr_at(number)
+    for group in training.optimizer.param_groups:
+        group["lr"] = lr
+    losses = step_through(training, loader, config.optim.loss_weight, device, advance)
+    if not all(map(math.isfinite, losses)):
+        raise HandbenchError(f"the loss of epoch {number} is not finite; lower optim.lr, which is {config.optim.lr}")
+    error = validation_error(training.model, frames, config, device)
+    return Epoch(number, lr, sum(losses), losses, error, round(time.monotonic() - began, 3))
+
+
+def step_through(
+    training: Training,
+    loader: Iterable[Sample],
+    loss_weight: float,
+    device: torch.device,
+    advance: Callable[[int], None],
+) -> tuple[float, ...]:
+    """One step of the optimiser for each batch; the mean loss of each stage over the frames, unweighted."""
+    training.model.train()
+    total, count = torch.zeros(len(training.model.fcs), device=device), 0
+    for batch in loader:
+        depth, target = batch["depth"].to(device, non_blocking=True), batch["target"].to(device, non_blocking=True)
+        losses = stage_losses(training.model(depth), target)
+        training.optimizer.zero_grad()
+        (loss_weight * losses.sum()).backward()  # type: ignore[no-untyped-call]  # torch leaves backward() untyped
+        training.optimizer.step()
+        total += losses.detach() * len(depth)
+        count += len(depth)
+        advance(len(depth))
+    return tuple((total / count).tolist())
+
+
+def validation_error(model: SRN, frames: Frames, config: TrainConfig, device: torch.device) -> float | None:
+    """Mean error of the held-out frames over their labelled scored joints, mm; None without such frames."""
+    if not len(frames.held_out):
+        return None
+    model.eval()
+    pred_xyz = predict_xyz(model, frames.upright, frames.split, frames.held_out, device, config.optim.batch_size)
+    true_xyz = frames.split.joints_xyz[frames.held_out][:, frames.scored]
+    return float(np.nanmean(joint_error(pred_xyz, true_xyz)))
+
+
+def save(training: Training, run: RunFolder, store: Store, config: TrainConfig) -> None:
+    """Leave the folder so that it can be used and gone on with; the state to resume from is written last."""
+    epoch = training.log[-1]
+    card = Card(config, store.spec.name, scored_names(store), store.provenance, epoch.epoch, epoch.validation_error_mm)
+    if best_epoch(training.log) is epoch:
+        save_checkpoint(run.checkpoint("best"), training.model, card)
+    save_checkpoint(run.checkpoint("last"), training.model, card)
+    run.write_log(training.log)
+    run.save_state(
+        {
+            "store": _identity(store),
+            "model": training.model.state_dict(),
+            "optimizer": training.optimizer.state_dict(),
+            "log": [asdict(epoch) for epoch in training.log],
+        }
+    )
+
+
+def go_on(training: Training, run: RunFolder, store: Store) -> None:
+    """Take up what `save` left, if anything.
+
+    Raises:
+        HandbenchError: if the run began with another store, or its state is damaged.
+    """
+    state = run.load_state()
+    if state is None:
+        return
+    try:
+        if state["store"] != _identity(store):
+            raise HandbenchError(f"{run.path} was trained on another store; go on with that one, or start another run")
+        training.model.load_state_dict(state["model"])
+        training.optimizer.load_state_dict(state["optimizer"])
+        training.log = [Epoch(**{**line, "stage_loss": tuple(line["stage_loss"])}) for line in state["log"]]
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise HandbenchError(f"{run.resume} does not fit {run.config}; start again with --overwrite") from error
+
+
+def best_epoch(log: list[Epoch]) -> Epoch | None:
+    """The first epoch with the smallest validation error; None if none was measured."""
+    measured = [
+        (epoch.validation_error_mm, epoch.epoch, epoch) for epoch in log if epoch.validation_error_mm is not None
+    ]
+    return min(measured)[2] if measured else None
+
+
+def report(epoch: Epoch, last: int, writer: SummaryWriter) -> None:
+    """Say it to the person and to TensorBoard."""
+    error = epoch.validation_error_mm
+    watched = "" if error is None else f"  validation {error:.2f} mm"
+    note(f"epoch {epoch.epoch}/{last}  lr {epoch.lr:g}  loss {epoch.loss:.4f}{watched}  {epoch.seconds:.1f} s")
+    scalars = {"lr": epoch.lr, "loss/sum": epoch.loss, "seconds": epoch.seconds}
+    scalars |= {f"loss/stage_{i}": loss for i, loss in enumerate(epoch.stage_loss, start=1)}
+    if error is not None:
+        scalars["validation/mean_error_mm"] = error
+    for name, value in scalars.items():
+        writer.add_scalar(name, value, epoch.epoch)
+    writer.flush()
+
+
+def _identity(store: Store) -> str:
+    """What tells one store from another: where it comes from, as text."""
+    return json.dumps([store.spec.name, store.provenance], sort_keys=True, default=str)
