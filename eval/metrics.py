@@ -45,12 +45,11 @@ def mean_abs_axis_error(pred_xyz: Floats, joints_xyz: Floats) -> Floats:
     Raises:
         HandbenchError: if no joint is labelled.
     """
-    difference = np.abs(pred_xyz - joints_xyz)
-    labelled = ~np.isnan(difference).any(axis=-1)
+    x, y, z = (np.abs(pred_xyz[..., axis] - joints_xyz[..., axis]) for axis in range(3))  # fast: no axis of length 3
+    labelled = ~np.isnan(x + y + z)
     if not labelled.any():
         raise HandbenchError("no joint is labelled, so there is no error to average")
-    means: Floats = difference[labelled].mean(axis=0)
-    return means
+    return np.array([x[labelled].mean(), y[labelled].mean(), z[labelled].mean()])
 
 
 def frame_max_error(error: Floats) -> Floats:

@@ -103,3 +103,5 @@ def _place_legend(figure: Figure, axes: Axes) -> None:
     if lowest < box.y1 or box.x0 < 0:
         legend.remove()
         legend_above(figure)
+    else:
+        figure.set_layout_engine("none")  # the panel lies where it will: spares saving a second layout
