@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.argument("pred", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--truth", required=True, type=click.Path(path_type=Path), help="Label text in uvd, or a store.")
 @click.option("--dataset", "dataset_name", help="Whose labels a text holds: nyu, icvl, ... A store knows.")
-@click.option("--split", default="test", show_default=True, help="Split of a store.")
+@click.option("--split", help="Split of a store; test if not said.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder for one scores file a method.")
 @overwrite_option
 @json_option
@@ -26,7 +26,7 @@ def evaluate(
     pred: tuple[Path, ...],
     truth: Path,
     dataset_name: str | None,
-    split: str,
+    split: str | None,
     out: Path | None,
     overwrite: bool,
     as_json: bool,
@@ -46,8 +46,10 @@ def evaluate(
     labels = read_truth(truth, dataset(dataset_name) if dataset_name else None, split)
     joints = len(labels.spec.joints.scored)
     results = [score(read_predictions(path, joints), labels) for path in pred]
-    for path, scores in zip(files, results, strict=bool(files)):
-        write_scores(path, scores)
+    if out is not None:
+        out.mkdir(exist_ok=True)
+        for path, scores in zip(files, results, strict=True):
+            write_scores(path, scores)
     if as_json:
         echo_json({"results": [scores.to_dict() for scores in results]})
     else:
@@ -69,12 +71,9 @@ def _claim_outputs(pred: tuple[Path, ...], out: Path | None, overwrite: bool) ->
         return []
     if out.exists() and not out.is_dir():
         raise HandbenchError(f"{out} is a file; -o names a folder for the scores files")
-    if not out.exists():
-        claim_output(out, overwrite)
-        out.mkdir()
     files = [out / f"{path.stem}{SUFFIX}" for path in pred]
-    for file in files:
-        claim_output(file, overwrite)
+    for target in files if out.exists() else [out]:
+        claim_output(target, overwrite)
     return files
 
 

@@ -36,10 +36,9 @@ def _table(results: list[Scores]) -> Table:
         table.add_column(heading, justify="right")
     for scores in sorted(results, key=lambda scores: scores.whole.mean_error_mm):
         success = scores.whole.max_frame_success_percent
-        cells = [scores.whole.mean_error_mm, success[20], success[40]]
-        cells += [scores.groups[name].mean_error_mm for name, _ in protocol.groups]
+        by_group = [f"{scores.groups[name].mean_error_mm:.3f}" for name, _ in protocol.groups]
         table.add_row(
-            scores.name, f"{cells[0]:.3f}", f"{cells[1]:.2f}", f"{cells[2]:.2f}", *map("{:.3f}".format, cells[3:])
+            scores.name, f"{scores.whole.mean_error_mm:.3f}", f"{success[20]:.2f}", f"{success[40]:.2f}", *by_group
         )
     return table
 
@@ -49,6 +48,7 @@ def _footnotes(results: list[Scores]) -> list[str]:
     protocol, camera = first.protocol, first.camera
     note = f" ({protocol.note})" if protocol.note else ""
     lines = [
+        "errors in mm; max-frame: percent of frames whose worst joint is within the distance",
         f"protocol {protocol.name}: {protocol.frames:,} frames, {len(first.joint_labels)} joints{note}",
         f"intrinsics fx {camera.fx:g}, fy {camera.fy:g}, cx {camera.cx:g}, cy {camera.cy:g} px",
         f"labels {_source(first.truth)}",

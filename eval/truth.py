@@ -90,14 +90,21 @@ class Truth:
         )
 
 
-def read_truth(path: Path, spec: DatasetSpec | None, split: str) -> Truth:
+def read_truth(path: Path, spec: DatasetSpec | None = None, split: str | None = None) -> Truth:
     """Labels from a text (`spec` says of which data set) or from a split of a store (which knows its data set).
+
+    Args:
+        path: a uvd text or a store.
+        spec: needed for a text; for a store a check.
+        split: of a store, "test" if not said; a text has none.
 
     Raises:
         HandbenchError: if the labels cannot be read, are none, or do not belong to `spec`.
     """
     if path.is_dir():
-        truth = _truth_of_store(path, spec, split)
+        truth = _truth_of_store(path, spec, split or "test")
+    elif split is not None:
+        raise HandbenchError(f"{path} is no store and has no splits; leave --split out")
     elif spec is None:
         raise HandbenchError(f"{path} is no store and does not say which data set it labels; pass --dataset")
     else:

@@ -125,7 +125,7 @@ def test_scores_files_hold_what_the_json_says(icvl: Path, tmp_path: Path) -> Non
 def test_nothing_is_written_when_one_file_is_bad(icvl: Path, tmp_path: Path) -> None:
     bad = text(tmp_path / "Bad.txt", uvd_of("icvl", 100))
     refusal(icvl / "Five.txt", bad, "--truth", icvl / "labels.txt", "--dataset", "icvl", "-o", tmp_path / "out")
-    assert list((tmp_path / "out").glob("*")) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_labels_of_an_unpublished_length_are_scored_without_groups(tmp_path: Path) -> None:
@@ -197,6 +197,7 @@ def test_truths_that_cannot_be_used(icvl: Path, tmp_path: Path) -> None:
     assert "pass --dataset" in refusal(pred, "--truth", icvl / "labels.txt")
     assert "unknown data set 'xyz'" in refusal(pred, "--truth", icvl / "labels.txt", "--dataset", "xyz")
     assert "No such file" in refusal(pred, "--truth", tmp_path / "none.txt", "--dataset", "icvl")
+    assert "leave --split out" in refusal(pred, "--truth", icvl / "labels.txt", "--dataset", "icvl", "--split", "test")
     blank = text(tmp_path / "blank.txt", np.full((3, 16, 3), np.nan))
     assert "labels no frame" in refusal(pred, "--truth", blank, "--dataset", "icvl")
     assert "is a file; -o names a folder" in refusal(
