@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from handbench.scores import Scores
-
-_NARROWEST = 100  # columns, where stdout is no terminal: wide enough that no cell is cut
 
 
 def print_table(results: list[Scores]) -> None:
@@ -20,9 +19,9 @@ def print_table(results: list[Scores]) -> None:
         results: scores of one protocol, at least one.
     """
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=max(console.width, _NARROWEST))
-    console.print(_table(results))
+    table = _table(results)
+    console.width = max(console.width, console.measure(table).maximum)  # a wide table wraps, but no number is cut
+    console.print(table)
     for line in _footnotes(results):
         console.print(line, style="dim", soft_wrap=True, markup=False)
 
@@ -38,7 +37,11 @@ def _table(results: list[Scores]) -> Table:
         success = scores.whole.max_frame_success_percent
         by_group = [f"{scores.groups[name].mean_error_mm:.3f}" for name, _ in protocol.groups]
         table.add_row(
-            scores.name, f"{scores.whole.mean_error_mm:.3f}", f"{success[20]:.2f}", f"{success[40]:.2f}", *by_group
+            escape(scores.name),
+            f"{scores.whole.mean_error_mm:.3f}",
+            f"{success[20]:.2f}",
+            f"{success[40]:.2f}",
+            *by_group,
         )
     return table
 
