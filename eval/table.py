@@ -20,7 +20,8 @@ def print_table(results: list[Scores]) -> None:
     """
     console = Console(highlight=False)
     table = _table(results)
-    console.width = max(console.width, console.measure(table).maximum)  # a wide table wraps, but no number is cut
+    natural = console.measure(table, options=console.options.update(width=10_000)).maximum
+    console.width = max(console.width, natural)  # a narrow terminal wraps the lines, but no number is cut
     console.print(table)
     for line in _footnotes(results):
         console.print(line, style="dim", soft_wrap=True, markup=False)

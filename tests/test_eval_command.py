@@ -100,6 +100,13 @@ def test_the_table_ranks_and_says_what_was_measured(icvl: Path, tmp_path: Path) 
     assert "test_seq_2" in out
 
 
+def test_no_number_is_cut_on_a_narrow_terminal(icvl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    out = run(icvl / "Five.txt", "--truth", icvl / "labels.txt", "--dataset", "icvl").stdout
+    assert "…" not in out
+    assert "sequence test_seq_2" in out
+
+
 def test_results_of_two_protocols_are_two_tables(icvl: Path, tmp_path: Path) -> None:
     short = text(tmp_path / "Short.txt", uvd_of("icvl", 1596)[:702])
     out = run(short, icvl / "Five.txt", "--truth", icvl / "labels.txt", "--dataset", "icvl").stdout
