@@ -14,7 +14,7 @@ _STYLE_FILE = Path(__file__).with_name("handbench.mplstyle")
 
 # Petroff (2021), "Accessible color sequences for data visualization", the ten-colour cycle without its red: that is
 # kept for the own method.
-_COLORS = ("#3f90da", "#ffa90e", "#832db6", "#94a4a2", "#a96b59", "#e76300", "#b9ac70", "#92dadd", "#717581")
+_COLORS = ("#3f90da", "#ffa90e", "#832db6", "#92dadd", "#a96b59", "#e76300", "#b9ac70", "#717581", "#94a4a2")
 _OWN_COLOR = "#bd1f01"
 _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1.2, 1, 1.2)))  # solid and dashed alternate before the others come
 _HATCHES = ("", "/////", "xxxxx", ".....")
