@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,11 @@ import numpy.typing as npt
 from handbench.camera import xyz_to_uvd
 from handbench.console import claim_output, progress, whole_or_nothing
 from handbench.converters.protocol import Reader
+from handbench.datasets import DatasetSpec
 from handbench.errors import FrameError, HandbenchError
 from handbench.preprocess import com_xyz, mean_joint_xyz
 from handbench.store import FrameStatus, FrameTable, StoreWriter
-from handbench.store.writer import SHARD_FRAMES
+from handbench.store.writer import SHARD_FRAMES, write_depth
 
 CENTERS = ("com", "gt-mean")
 """Centre methods that need nothing but the frame and its labels."""
@@ -125,107 +125,98 @@ def convert(reader: Reader, out: Path, config: ConvertConfig) -> ConvertSummary:
         raise HandbenchError(f"the labels of {', '.join(empty)} name no frame; there is nothing to convert")
     summary = ConvertSummary(out, {split: len(table) for split, table in tables.items()})
     with whole_or_nothing(out) as partial:
-        writer = StoreWriter(
-            partial, reader.spec, reader.spec.camera, reader.release, _provenance(reader, tables, config)
-        )
         camera = reader.spec.camera
+        writer = StoreWriter(partial, reader.spec, camera, reader.release, _provenance(reader, tables, config))
         for split, table in tables.items():
-            writer.create_split(split, len(table), (camera.height, camera.width))
+            writer.create_split(split, len(table), (camera.height, camera.width), reader.depth_dtype)
         with progress(f"convert {reader.spec.name}", sum(summary.frames.values()), "frames") as advance:
             for split, table in tables.items():
-                job = _SplitJob(reader, writer, split, table, config.center, near, far)
-                shards = _run(job, config.workers, advance)
-                problems = [problem for shard in shards for problem in shard.problems]
-                job.write_tables(np.concatenate([shard.centers for shard in shards]), problems)
-                summary.problems += problems
-                summary.remarks += job.remarks()
+                starts = range(0, len(table), SHARD_FRAMES)
+                parts = [(start, table[start : start + SHARD_FRAMES]) for start in starts]
+                tasks = [ShardTask(reader, partial, split, *part, config.center, near, far) for part in parts]
+                shards = _run(tasks, config.workers, advance)
+                method: dict[str, Any] = {"center_method": config.center}
+                if config.center == "com":
+                    method |= {"near_mm": near, "far_mm": far}
+                writer.write_columns(split, _columns(reader.spec, table, shards), {"center_xyz": method})
+                summary.problems += [problem for shard in shards for problem in shard.problems]
+                summary.remarks += _remarks(reader, split, table)
         writer.finish()
     return summary
 
 
 @dataclass(frozen=True)
-class _Shard:
-    """What became of the frames of one shard: their centres, and those that are not OK."""
+class Shard:
+    """What became of the frames of one shard.
 
-    centers: npt.NDArray[np.float64]
+    Attributes:
+        status: (n,) values of `FrameStatus`.
+        center_xyz: (n, 3) mm, camera frame; NaN where none was found.
+        problems: the frames that are not OK.
+    """
+
+    status: npt.NDArray[np.uint8]
+    center_xyz: npt.NDArray[np.float64]
     problems: list[Problem]
 
 
 @dataclass(frozen=True)
-class _SplitJob:
-    """The work of one split. A call of `convert_shard` is one task; tasks share nothing but what they read."""
+class ShardTask:
+    """The work of one shard. It is small, shares nothing, and can run anywhere that sees the raw tree and the store.
+
+    Attributes:
+        reader: of the raw tree.
+        store: the store under construction.
+        split: name of the split.
+        start: first row of the shard.
+        table: the frames of the shard.
+        center: centre method.
+        near: smallest depth that counts for "com", mm.
+        far: largest depth that counts for "com", mm.
+    """
 
     reader: Reader
-    writer: StoreWriter
+    store: Path
     split: str
+    start: int
     table: FrameTable
     center: str
     near: float
     far: float
 
-    @cached_property
-    def labelled(self) -> npt.NDArray[np.bool_]:
-        """(N, J) over the scored joints: where there is a label."""
-        scored = self.table.joints_xyz[:, list(self.reader.spec.joints.scored)]
-        return np.asarray(np.isfinite(scored).all(axis=-1))
-
-    def convert_shard(self, start: int) -> _Shard:
-        """Read, check and write the frames of the shard that begins at `start`."""
-        rows = range(start, min(start + SHARD_FRAMES, len(self.table)))
-        camera = self.reader.spec.camera
-        depth = np.zeros((len(rows), camera.height, camera.width), dtype=np.uint16)
-        centers = np.full((len(rows), 3), np.nan)
+    def __call__(self) -> Shard:
+        """Read, check and write the frames of the shard."""
+        camera, frames = self.reader.spec.camera, len(self.table)
+        depth = np.zeros((frames, camera.height, camera.width), dtype=self.reader.depth_dtype)
+        status = np.full(frames, FrameStatus.OK, dtype=np.uint8)
+        centers = np.full((frames, 3), np.nan)
         problems = []
-        for i, row in enumerate(rows):
+        for i in range(frames):
             try:
-                depth[i] = self.reader.depth(self.split, row)
-                centers[i] = self._center(row, depth[i])
-                self._check(row, centers[i])
+                depth[i] = self.reader.depth(str(self.table.image[i]))
+                centers[i] = self._center(i, depth[i])
+                self._check(i, centers[i])
             except FrameError as error:
-                key = str(self.table.frame_key[row])
-                problems.append(Problem(key, FrameStatus(error.status), str(error)))
-        self.writer.write_depth(self.split, start, depth)
-        return _Shard(centers, problems)
+                status[i] = error.status
+                problems.append(Problem(str(self.table.frame_key[i]), FrameStatus(error.status), str(error)))
+        write_depth(self.store, self.split, self.start, depth)
+        return Shard(status, centers, problems)
 
-    def write_tables(self, centers: npt.NDArray[np.float64], problems: Sequence[Problem]) -> None:
-        """Write all columns of the split; a frame without a problem is OK."""
-        row_of = {key: row for row, key in enumerate(self.table.frame_key.tolist())}
-        status = np.full(len(self.table), FrameStatus.OK, dtype=np.uint8)
-        for problem in problems:
-            status[row_of[problem.frame_key]] = problem.status
-        side = np.array([self.reader.spec.cube_of(subject) for subject in self.table.subject.tolist()])
-        method: dict[str, Any] = {"center_method": self.center}
-        if self.center == "com":
-            method |= {"near_mm": self.near, "far_mm": self.far}
-        columns = {
-            **vars(self.table),
-            "center_xyz": centers,
-            "cube": np.repeat(side[:, None], 3, axis=1),
-            "status": status,
-        }
-        self.writer.write_columns(self.split, columns, {"center_xyz": method})
+    def _scored(self, i: int) -> npt.NDArray[np.float32]:
+        return self.table.joints_xyz[i, list(self.reader.spec.joints.scored)]
 
-    def remarks(self) -> list[str]:
-        """What is odd about the split but no fault of a frame."""
-        remarks = []
-        if extra := self.reader.unlabelled(self.split, len(self.table)):
-            remarks.append(f"{self.split}: {extra:,} images have no label and were left out")
-        if partly := int((self.labelled.any(axis=1) & ~self.labelled.all(axis=1)).sum()):
-            remarks.append(f"{self.split}: {partly:,} frames lack some of the scored joints (NaN)")
-        return remarks
-
-    def _center(self, row: int, depth: npt.NDArray[np.uint16]) -> npt.NDArray[np.float64]:
+    def _center(self, i: int, depth: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         if self.center == "com":
             return com_xyz(depth, self.reader.spec.camera, self.near, self.far)
-        return mean_joint_xyz(self.table.joints_xyz[row, list(self.reader.spec.joints.scored)])
+        return mean_joint_xyz(self._scored(i))
 
-    def _check(self, row: int, center: npt.NDArray[np.float64]) -> None:
+    def _check(self, i: int, center: npt.NDArray[np.float64]) -> None:
         """Refuse a frame whose labels or centre cannot be used.
 
         Raises:
             FrameError: with the status that says why.
         """
-        if not self.labelled[row].any():
+        if self.table.labelled and not np.isfinite(self._scored(i)).all(axis=-1).any():
             raise FrameError("no scored joint is labelled", FrameStatus.LABEL_INVALID)
         if not np.isfinite(center).all():
             raise FrameError(f"no depth between {self.near:g} and {self.far:g} mm", FrameStatus.OUTSIDE_IMAGE)
@@ -235,18 +226,40 @@ class _SplitJob:
             raise FrameError(f"the centre lies at column {u:.0f}, row {v:.0f}", FrameStatus.OUTSIDE_IMAGE)
 
 
-def _run(job: _SplitJob, workers: int, advance: Callable[[int], None]) -> list[_Shard]:
-    """All shards of a split, in order, by Dask's threads; OpenCV and Blosc let go of the interpreter's lock."""
+def _columns(spec: DatasetSpec, table: FrameTable, shards: Sequence[Shard]) -> dict[str, npt.NDArray[Any]]:
+    """All tables of a split."""
+    side = np.array([spec.cube_of(subject) for subject in table.subject.tolist()])
+    return {
+        **table.stored(),
+        "center_xyz": np.concatenate([shard.center_xyz for shard in shards]),
+        "cube": np.repeat(side[:, None], 3, axis=1),
+        "status": np.concatenate([shard.status for shard in shards]),
+    }
+
+
+def _remarks(reader: Reader, split: str, table: FrameTable) -> list[str]:
+    """What is odd about a split but no fault of a frame."""
+    remarks = []
+    if extra := reader.unlabelled(split, table):
+        remarks.append(f"{split}: {extra:,} images have no label and were left out")
+    scored = table.joints_xyz[:, list(reader.spec.joints.scored)]
+    labelled = np.asarray(np.isfinite(scored).all(axis=-1))
+    if partly := int(np.count_nonzero(labelled.any(axis=1) & ~labelled.all(axis=1))):
+        remarks.append(f"{split}: {partly:,} frames lack some of the scored joints (NaN)")
+    return remarks
+
+
+def _run(tasks: Sequence[ShardTask], workers: int, advance: Callable[[int], None]) -> list[Shard]:
+    """All shards in order, by Dask's threads; OpenCV and Blosc let go of the interpreter's lock."""
     import dask
     from dask.callbacks import Callback
 
-    def shard_done(key: Any, shard: _Shard, *_: Any) -> None:
-        advance(len(shard.centers))
+    def shard_done(key: Any, shard: Shard, *_: Any) -> None:
+        advance(len(shard.status))
 
-    starts = range(0, len(job.table), SHARD_FRAMES)
-    tasks = [dask.delayed(job.convert_shard, pure=False, traverse=False)(start) for start in starts]
+    delayed = [dask.delayed(task, pure=False, traverse=False)() for task in tasks]
     with Callback(posttask=shard_done):
-        return list(dask.compute(*tasks, scheduler="threads", num_workers=workers or os.cpu_count()))
+        return list(dask.compute(*delayed, scheduler="threads", num_workers=workers or os.cpu_count()))
 
 
 def _provenance(reader: Reader, splits: Iterable[str], config: ConvertConfig) -> dict[str, Any]:

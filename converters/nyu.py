@@ -55,6 +55,7 @@ class NyuReader:
             raise HandbenchError(f"{root} has neither train/ nor test/; give the folder of the raw NYU tree")
         self._marker = _read_marker(self.root / _MARKER)
         self.release = "synthetic" if self._marker else ""
+        self.depth_dtype = np.dtype(np.uint16)
 
     def table(self, split: str) -> FrameTable:
         """All labelled frames of view 1."""
@@ -62,6 +63,7 @@ class NyuReader:
         count = len(joints)
         keys = np.array([f"{split}/{VIEW}/{number:07d}" for number in range(1, count + 1)], dtype=np.str_)
         return FrameTable(
+            image=np.array([f"{split}/{_image_name(number)}" for number in range(1, count + 1)], dtype=np.str_),
             frame_key=keys,
             subject=self._subjects(split, count),
             sequence=np.full(count, "", dtype=np.str_),
@@ -69,9 +71,9 @@ class NyuReader:
             joints_xyz=(joints * _Y_UP).astype(np.float32),
         )
 
-    def depth(self, split: str, row: int) -> npt.NDArray[np.uint16]:
-        """One frame of view 1, (480, 640) mm; background becomes 0."""
-        path = self._folder(split) / _image_name(row + 1)
+    def depth(self, image: str) -> npt.NDArray[np.uint16]:
+        """One frame, (480, 640) mm; background becomes 0."""
+        path = self.root / image
         camera = self.spec.camera
         bgr = read_png(path, (camera.height, camera.width, 3), np.dtype(np.uint8), "an 8-bit RGB image")
         if bgr[..., 2].any():
@@ -80,11 +82,11 @@ class NyuReader:
         depth[depth == self.spec.background] = 0
         return depth
 
-    def unlabelled(self, split: str, frames: int) -> int:
+    def unlabelled(self, split: str, table: FrameTable) -> int:
         """Images of view 1 with a number above the last label."""
         pattern = re.compile(rf"depth_{VIEW}_(\d{{7}})\.png")
         matches = (pattern.fullmatch(path.name) for path in self._folder(split).iterdir())
-        return sum(match is not None and not 1 <= int(match[1]) <= frames for match in matches)
+        return sum(match is not None and not 1 <= int(match[1]) <= len(table) for match in matches)
 
     def fingerprints(self, split: str) -> Mapping[str, Any]:
         """Size and checksum of the label file."""

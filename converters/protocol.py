@@ -13,7 +13,11 @@ from handbench.store import FrameTable
 
 
 class Reader(Protocol):
-    """A raw tree on disk. Made from its folder alone; must survive pickling, as tasks may run in other processes."""
+    """A raw tree on disk.
+
+    Made from its folder, and from keyword options of its data set. It travels to every task, also to other processes
+    and machines, so it is small and picklable: it keeps paths and options, not lists of frames.
+    """
 
     @property
     def spec(self) -> DatasetSpec:
@@ -34,15 +38,22 @@ class Reader(Protocol):
             HandbenchError: if the labels are missing or cannot be read.
         """
 
-    def depth(self, split: str, row: int) -> npt.NDArray[np.uint16]:
-        """One frame, (H, W) mm, 0 = missing.
+    @property
+    def depth_dtype(self) -> np.dtype[Any]:
+        """uint16, or float32 where the raw depth has fractions of a mm."""
+
+    def depth(self, image: str) -> npt.NDArray[Any]:
+        """One frame, (H, W) mm of type `depth_dtype`, 0 = missing.
+
+        Args:
+            image: of `FrameTable.image`.
 
         Raises:
             FrameError: if the image is missing or damaged; the status says which.
         """
 
-    def unlabelled(self, split: str, frames: int) -> int:
-        """How many images lie on disk that the labels, `frames` in number, do not name."""
+    def unlabelled(self, split: str, table: FrameTable) -> int:
+        """How many images lie on disk that the table of that split does not name."""
 
     def fingerprints(self, split: str) -> Mapping[str, Any]:
         """What identifies the raw files of a split: sizes and checksums of its label files."""

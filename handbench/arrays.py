@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import numpy.typing as npt
-from array_api_compat import array_namespace
 
 from handbench.errors import ShapeError
 
@@ -16,6 +16,18 @@ __all__ = ["ArrayT", "array_namespace", "require_last_axis"]
 
 ArrayT = TypeVar("ArrayT", npt.NDArray[Any], "torch.Tensor")
 """A NumPy array or a torch tensor; a function returns the kind, and on the device, that it was given."""
+
+
+def array_namespace(array: npt.NDArray[Any] | torch.Tensor) -> Any:
+    """The functions of the array API standard for this kind of array: NumPy itself, or torch through array-api-compat.
+
+    NumPy 2 is its own namespace; array-api-compat would import half of NumPy to find that out.
+    """
+    if isinstance(array, np.ndarray):
+        return np
+    import array_api_compat
+
+    return array_api_compat.array_namespace(array)
 
 
 def require_last_axis(array: npt.NDArray[Any] | torch.Tensor, length: int, name: str) -> None:

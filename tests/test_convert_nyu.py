@@ -54,7 +54,7 @@ def test_bytes_are_not_swapped_and_do_not_overflow(tmp_path: Path) -> None:
     depth = np.zeros((480, 640), np.uint16)
     depth[0, :3] = 0x0102, 0x0201, 2001
     (folder / "depth_1_0000001.png").write_bytes(raw.png(raw.packed(depth)))
-    assert NyuReader(tmp_path).depth("test", 0)[0, :4].tolist() == [0x0102, 0x0201, 0, 0]
+    assert NyuReader(tmp_path).depth("test/depth_1_0000001.png")[0, :4].tolist() == [0x0102, 0x0201, 0, 0]
 
 
 def test_labels_agree_with_their_uvd_after_the_flip(tree: Tree) -> None:
@@ -230,7 +230,7 @@ def test_the_writer_is_the_readers_inverse(tmp_path: Path, tree: Tree) -> None:
     writer.write_split("test", zip(depth, joints, strict=True), len(depth))
     reader = NyuReader(tmp_path / "copy")
     for row in range(len(depth)):
-        assert_array_equal(reader.depth("test", row), depth[row])
+        assert_array_equal(reader.depth(f"test/depth_1_{row + 1:07d}.png"), depth[row])
     assert_allclose(reader.table("test").joints_xyz, joints, atol=1e-4)
     # Its bytes are those of the independent writer: same unpacked pixels, same label values.
     theirs = scipy.io.loadmat(root / "test" / "joint_data.mat")["joint_uvd"][0]

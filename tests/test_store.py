@@ -12,7 +12,7 @@ from handbench.datasets import dataset
 from handbench.errors import HandbenchError, ShapeError
 from handbench.store import FrameStatus, FrameTable, Store, StoreWriter
 from handbench.store.describe import describe, text
-from handbench.store.writer import SHARD_FRAMES
+from handbench.store.writer import SHARD_FRAMES, write_depth
 
 SPEC = dataset("nyu")
 FRAMES = SHARD_FRAMES + 3
@@ -38,7 +38,7 @@ def write(path: Path, depth: np.ndarray, finish: bool = True) -> dict[str, np.nd
     writer = StoreWriter(path, SPEC, SPEC.camera, "", {"converter": "nyu", "raw": {}})
     writer.create_split("test", len(depth), (depth.shape[1], depth.shape[2]))
     for start in range(0, len(depth), SHARD_FRAMES):
-        writer.write_depth("test", start, depth[start : start + SHARD_FRAMES])
+        write_depth(path, "test", start, depth[start : start + SHARD_FRAMES])
     table = columns(len(depth))
     writer.write_columns("test", table, {"center_xyz": {"center_method": "com"}})
     if finish:
@@ -128,18 +128,29 @@ def test_writers_cannot_share_a_shard(tmp_path: Path, depth: np.ndarray) -> None
     writer = StoreWriter(tmp_path / "s.zarr", SPEC, SPEC.camera, "", {})
     writer.create_split("test", FRAMES, (6, 8))
     with pytest.raises(ValueError, match="whole shards"):
-        writer.write_depth("test", 1, depth[:SHARD_FRAMES])
+        write_depth(tmp_path / "s.zarr", "test", 1, depth[:SHARD_FRAMES])
     with pytest.raises(ValueError, match="whole shards"):
-        writer.write_depth("test", 0, depth[:5])
+        write_depth(tmp_path / "s.zarr", "test", 0, depth[:5])
 
 
-def test_columns_of_different_length_are_refused() -> None:
+def table_of(values: dict[str, np.ndarray]) -> FrameTable:
+    return FrameTable(
+        image=values["frame_key"],
+        frame_key=values["frame_key"],
+        subject=values["subject"],
+        sequence=values["sequence"],
+        view=values["view"],
+        joints_xyz=values["joints_xyz"],
+    )
+
+
+def test_a_table_of_frames_can_be_cut_and_has_columns_of_one_length() -> None:
     values = columns(3)
-    names = ("frame_key", "subject", "sequence", "view", "joints_xyz")
-    table = FrameTable(**{name: values[name] for name in names})
-    assert len(table) == 3
+    table = table_of(values)
+    assert (len(table), len(table[:2]), table[1:].frame_key.tolist()) == (3, 2, ["test/1/0000002", "test/1/0000003"])
+    assert sorted(table.stored()) == ["frame_key", "joints_xyz", "sequence", "subject", "view"]
     with pytest.raises(ShapeError, match="disagree"):
-        FrameTable(**{name: values[name][: 2 if name == "view" else 3] for name in names})
+        table_of({**values, "view": values["view"][:2]})
 
 
 def test_description_counts_what_is_there(tmp_path: Path, depth: np.ndarray) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -39,33 +39,47 @@ class FrameTable:
     """What a raw tree says of the frames of one split before a single image is read.
 
     Attributes:
+        image: (N,) where each frame's image is, relative to the raw tree, with "/"; what a reader's `depth` takes.
         frame_key: (N,) stable names such as "test/1/0000001"; predictions are joined by them.
         subject: (N,) names of subjects; "" where the data set does not tell.
         sequence: (N,) names of sequences; "" where there are none.
         view: (N,) number of the camera, from 1.
         joints_xyz: (N, J, 3) mm, camera frame, y down, all raw joints; NaN = not labelled.
+        labelled: whether the split has labels at all; without them a frame of NaN is nothing odd.
+        bbox: (N, 4) x, y, width, height of the hand in px where the data set gives it, or None.
 
     Raises:
         ShapeError: if the columns differ in length.
     """
 
+    image: npt.NDArray[np.str_]
     frame_key: npt.NDArray[np.str_]
     subject: npt.NDArray[np.str_]
     sequence: npt.NDArray[np.str_]
     view: npt.NDArray[np.uint8]
     joints_xyz: npt.NDArray[np.float32]
+    labelled: bool = True
+    bbox: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
-        lengths = {len(self.frame_key), len(self.subject), len(self.sequence), len(self.view), len(self.joints_xyz)}
+        lengths = {len(column) for column in self._columns().values()}
         if len(lengths) != 1 or self.joints_xyz.ndim != 3 or self.joints_xyz.shape[-1] != 3:
             raise ShapeError(f"the columns of a frame table disagree: lengths {sorted(lengths)}, joints (N, J, 3)")
 
     def __len__(self) -> int:
         return len(self.frame_key)
 
-    def head(self, count: int) -> FrameTable:
-        """The first `count` frames."""
-        return FrameTable(**{name: column[:count] for name, column in vars(self).items()})
+    def __getitem__(self, rows: slice | npt.NDArray[Any]) -> FrameTable:
+        """Some of the frames, by a slice, a mask or indices."""
+        columns: dict[str, Any] = {name: column[rows] for name, column in self._columns().items()}
+        return replace(self, **columns)
+
+    def stored(self) -> dict[str, npt.NDArray[Any]]:
+        """The columns that go into the store as they are."""
+        return {name: column for name, column in self._columns().items() if name in COLUMNS}
+
+    def _columns(self) -> dict[str, npt.NDArray[Any]]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
 
 
 @dataclass(frozen=True)
@@ -76,11 +90,13 @@ class Column:
         dims: names of its axes.
         dtype: numpy type, or "string".
         attributes: units and meaning, for whoever opens the store without handbench.
+        optional: whether a store may lack it.
     """
 
     dims: tuple[str, ...]
     dtype: str
     attributes: Mapping[str, Any]
+    optional: bool = False
 
 
 _MM = {"units": "mm", "frame": "camera: x right, y down, z forward"}
@@ -92,6 +108,9 @@ COLUMNS: dict[str, Column] = {
     "joints_xyz": Column(("frame", "joint", "xyz"), "float32", {**_MM, "long_name": "joints; NaN = not labelled"}),
     "center_xyz": Column(("frame", "xyz"), "float32", {**_MM, "long_name": "centre of the crop box"}),
     "cube": Column(("frame", "xyz"), "float32", {"units": "mm", "long_name": "full sides of the crop box"}),
+    "bbox": Column(
+        ("frame", "xywh"), "float32", {"units": "px", "long_name": "x, y, width, height of the hand"}, optional=True
+    ),
     "status": Column(
         ("frame",),
         "uint8",

@@ -91,6 +91,11 @@ class Split:
         return self._column("cube", np.float32)
 
     @cached_property
+    def bbox(self) -> npt.NDArray[np.float32] | None:
+        """(N, 4) x, y, width, height of the hand, px; None where the data set gives none."""
+        return self._column("bbox", np.float32) if "bbox" in self._group else None
+
+    @cached_property
     def status(self) -> npt.NDArray[np.uint8]:
         """(N,) values of `FrameStatus`."""
         return self._column("status", np.uint8)
@@ -156,7 +161,8 @@ class Store:
             raise HandbenchError(f"{self.path} has no split {split!r}, only {', '.join(self.splits) or 'none'}")
         group = self._root[split]
         assert isinstance(group, zarr.Group)
-        missing = [name for name in (DEPTH, *COLUMNS) if name not in group]
+        needed = [DEPTH, *(name for name, column in COLUMNS.items() if not column.optional)]
+        missing = [name for name in needed if name not in group]
         if missing:
             raise HandbenchError(f"{self.path}: split {split} lacks {', '.join(missing)}; convert the raw data again")
         return Split(group, split, self.path)

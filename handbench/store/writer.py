@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
-from zarr.core.dtype import UInt16
 
 from handbench._version import __version__
 from handbench.camera import Camera
@@ -25,6 +24,8 @@ from handbench.store.layout import BUILDING, COLUMNS, COMPLETE, DEPTH, FORMAT, C
 
 SHARD_FRAMES = 128
 """Frames a shard: 39 MB of 640 x 480 frames in memory, some 570 files for all of NYU's first view."""
+
+DEPTH_DTYPE = np.dtype(np.uint16)
 
 
 class StoreWriter:
@@ -57,13 +58,14 @@ class StoreWriter:
         )
         self._joint_names = spec.joints.names
 
-    def create_split(self, name: str, frames: int, image: tuple[int, int]) -> None:
+    def create_split(self, name: str, frames: int, image: tuple[int, int], dtype: np.dtype[Any] = DEPTH_DTYPE) -> None:
         """Make the group of a split with its depth array, still empty.
 
         Args:
             name: "train" or "test".
             frames: number of frames N.
             image: (H, W) in px.
+            dtype: of the depth: uint16, or float32 where the raw data have fractions of a mm.
         """
         group = self._root.create_group(name)
         group.create_array(
@@ -71,8 +73,8 @@ class StoreWriter:
             shape=(frames, *image),
             chunks=(1, *image),
             shards=(SHARD_FRAMES, *image),
-            dtype=UInt16(),
-            compressors=[BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=2), Crc32cCodec()],
+            dtype=dtype,
+            compressors=[BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=dtype.itemsize), Crc32cCodec()],
             fill_value=0,
             dimension_names=("frame", "v", "u"),
             attributes={"units": "mm", "long_name": "depth; 0 = missing"},
@@ -80,22 +82,9 @@ class StoreWriter:
         self._put(group, "joint", Column(("joint",), "string", {}), np.array(self._joint_names))
         self._put(group, "xyz", Column(("xyz",), "string", {}), np.array(["x", "y", "z"]))
 
-    def write_depth(self, split: str, start: int, depth: npt.NDArray[np.uint16]) -> None:
-        """Write whole shards of depth.
-
-        Args:
-            split: its name.
-            start: first frame, a multiple of `SHARD_FRAMES`.
-            depth: (n, H, W) mm; n fills its shards unless it ends the split.
-
-        Raises:
-            ValueError: if the frames would share a shard with others.
-        """
-        array = self._array(split, DEPTH)
-        stop = start + len(depth)
-        if start % SHARD_FRAMES or (stop % SHARD_FRAMES and stop != array.shape[0]):
-            raise ValueError(f"frames {start} to {stop} of {split} do not fill whole shards of {SHARD_FRAMES}")
-        array[start:stop] = depth
+    def write_depth(self, split: str, start: int, depth: npt.NDArray[Any]) -> None:
+        """Write whole shards of depth, as the function of that name does."""
+        write_depth(self.path, split, start, depth)
 
     def write_columns(
         self, split: str, columns: Mapping[str, npt.NDArray[Any]], attributes: Mapping[str, Mapping[str, Any]]
@@ -104,11 +93,13 @@ class StoreWriter:
 
         Args:
             split: its name.
-            columns: every name of `layout.COLUMNS`.
+            columns: every name of `layout.COLUMNS` that is not optional.
             attributes: more attributes by column, such as the `center_method` of `center_xyz`.
         """
         group = self._root[split]
         for name, column in COLUMNS.items():
+            if column.optional and name not in columns:
+                continue
             described = Column(column.dims, column.dtype, {**column.attributes, **attributes.get(name, {})})
             self._put(group, name, described, columns[name])
 
@@ -117,11 +108,6 @@ class StoreWriter:
         self._root.attrs["state"] = COMPLETE
         with _quiet_about_consolidation():
             zarr.consolidate_metadata(str(self.path))
-
-    def _array(self, split: str, name: str) -> zarr.Array[Any]:
-        array = self._root[f"{split}/{name}"]
-        assert isinstance(array, zarr.Array)
-        return array
 
     @staticmethod
     def _put(group: Any, name: str, column: Column, values: npt.NDArray[Any]) -> None:
@@ -138,6 +124,25 @@ class StoreWriter:
             attributes=dict(column.attributes),
         )
         array[...] = values.astype(object) if is_text else values.astype(column.dtype)
+
+
+def write_depth(store: Path, split: str, start: int, depth: npt.NDArray[Any]) -> None:
+    """Write whole shards of depth; from any thread, process or machine.
+
+    Args:
+        store: path of the store under construction.
+        split: its name.
+        start: first frame, a multiple of `SHARD_FRAMES`.
+        depth: (n, H, W) mm; n fills its shards unless it ends the split.
+
+    Raises:
+        ValueError: if the frames would share a shard with others.
+    """
+    array = zarr.open_array(str(store / split / DEPTH), mode="r+")
+    stop = start + len(depth)
+    if start % SHARD_FRAMES or (stop % SHARD_FRAMES and stop != array.shape[0]):
+        raise ValueError(f"frames {start} to {stop} of {split} do not fill whole shards of {SHARD_FRAMES}")
+    array[start:stop] = depth
 
 
 @contextmanager
