@@ -1,8 +1,11 @@
 """NYU Hand Pose: its bytes. Its facts are in `handbench.datasets.nyu`.
 
     train/ and test/, each with
-        depth_1_0000001.png   8-bit RGB, red 0, depth in mm = green * 256 + blue, 2001 = background; numbers from 1
-        joint_data.mat        MAT v5: joint_names (1, 36), joint_uvd and joint_xyz (3 views, N, 36, 3), y up in xyz
+        depth_1_0000001.png       8-bit RGB, red 0, depth in mm = green * 256 + blue, 2001 = background
+        synthdepth_1_0000001.png  the same packing of a fitted model's render, background 0
+        joint_data.mat            MAT v5: joint_names (1, 36), joint_uvd and joint_xyz (3 views, N, 36, 3), y up in xyz
+
+Views are 1 (frontal), 2 (top) and 3 (side); numbers start at 1. A key is split/view/number, as test/1/0000001.
 
 Sources: the authors' visualize_example.m and calculate_coords.m; a real frame.
 """
@@ -11,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +30,9 @@ from handbench.datasets.spec import DatasetSpec
 from handbench.errors import FrameError, HandbenchError
 from handbench.store import FrameStatus, FrameTable
 
-VIEW = 1  # frontal; the literature trains and tests on it alone
-_VIEWS = 3
+VIEWS = (1, 2, 3)
+EXCHANGED_TRAIN_FRAMES = 29116
+"""In train, views 2 and 3 of the frames up to here show what the other shows later (MURAUER, NyuHandPoseDataset)."""
 _SPLITS = ("train", "test")
 _LABELS = "joint_data.mat"
 _MARKER = "synthetic.json"
@@ -41,34 +45,47 @@ class NyuReader:
 
     Args:
         root: the folder that holds train/ and test/, or the folder above it ("dataset" in the authors' archive).
+        views: which cameras, in this order; the literature trains and tests on view 1 alone.
+        synth: read synthdepth, the fitted model's render, instead of the sensor's depth.
 
     Raises:
-        HandbenchError: if neither is there.
+        HandbenchError: if neither split is there, or a view is not 1, 2 or 3.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, views: Sequence[int] = (1,), synth: bool = False) -> None:
         inside = root / "dataset"
         self.root = inside if not _splits_in(root) and _splits_in(inside) else root
         self.spec: DatasetSpec = dataset("nyu")
         self.splits = _splits_in(self.root)
         if not self.splits:
             raise HandbenchError(f"{root} has neither train/ nor test/; give the folder of the raw NYU tree")
+        if not views or len(set(views)) != len(views) or not set(views) <= set(VIEWS):
+            raise HandbenchError(f"views {', '.join(map(str, views))}: they must be some of 1, 2, 3, each once")
+        self.views, self.synth = tuple(views), synth
+        self.options: Mapping[str, Any] = {"views": list(views), "synth": synth}
+        self.depth_dtype = np.dtype(np.uint16)
         self._marker = _read_marker(self.root / _MARKER)
         self.release = "synthetic" if self._marker else ""
-        self.depth_dtype = np.dtype(np.uint16)
 
     def table(self, split: str) -> FrameTable:
-        """All labelled frames of view 1."""
+        """All labelled frames, view by view."""
         joints = _read_joints(self._folder(split) / _LABELS, self.spec)
-        count = len(joints)
-        keys = np.array([f"{split}/{VIEW}/{number:07d}" for number in range(1, count + 1)], dtype=np.str_)
+        if joints.shape[0] < max(self.views):
+            raise HandbenchError(f"{self.root / split / _LABELS} labels {joints.shape[0]} views, not {max(self.views)}")
+        count = joints.shape[1]
+        numbers = np.tile(np.arange(1, count + 1), len(self.views))
+        view = np.repeat(np.array(self.views, dtype=np.uint8), count)
+        keys = [f"{split}/{v}/{number:07d}" for v, number in zip(view.tolist(), numbers.tolist(), strict=True)]
+        frame_key = np.array(keys, dtype=np.str_)
         return FrameTable(
-            image=np.array([f"{split}/{_image_name(number)}" for number in range(1, count + 1)], dtype=np.str_),
-            frame_key=keys,
-            subject=self._subjects(split, count),
-            sequence=np.full(count, "", dtype=np.str_),
-            view=np.full(count, VIEW, dtype=np.uint8),
-            joints_xyz=(joints * _Y_UP).astype(np.float32),
+            image=image_names(frame_key, self.synth),
+            frame_key=frame_key,
+            subject=np.tile(self._subjects(split, count), len(self.views)),
+            sequence=np.full(len(keys), "", dtype=np.str_),
+            view=view,
+            joints_xyz=np.concatenate([joints[v - 1] for v in self.views]).astype(np.float32)
+            * _Y_UP.astype(np.float32),
+            viewpoint=_viewpoint(split, view, numbers) if set(self.views) & {2, 3} else None,
         )
 
     def depth(self, image: str) -> npt.NDArray[np.uint16]:
@@ -79,14 +96,16 @@ class NyuReader:
         if bgr[..., 2].any():
             raise FrameError(f"{path}: the red channel is not 0, so this is no depth image", FrameStatus.IMAGE_CORRUPT)
         depth: npt.NDArray[np.uint16] = bgr[..., 1].astype(np.uint16) << 8 | bgr[..., 0]
-        depth[depth == self.spec.background] = 0
+        if not self.synth:
+            depth[depth == self.spec.background] = 0
         return depth
 
     def unlabelled(self, split: str, table: FrameTable) -> int:
-        """Images of view 1 with a number above the last label."""
-        pattern = re.compile(rf"depth_{VIEW}_(\d{{7}})\.png")
+        """Images of the views that are read whose number is beyond the labels."""
+        pattern = re.compile(rf"{_kind(self.synth)}_[{''.join(map(str, self.views))}]_(\d{{7}})\.png")
+        last = len(table) // len(self.views)
         matches = (pattern.fullmatch(path.name) for path in self._folder(split).iterdir())
-        return sum(match is not None and not 1 <= int(match[1]) <= len(table) for match in matches)
+        return sum(match is not None and not 1 <= int(match[1]) <= last for match in matches)
 
     def fingerprints(self, split: str) -> Mapping[str, Any]:
         """Size and checksum of the label file."""
@@ -105,55 +124,69 @@ class NyuReader:
 
 
 class NyuWriter:
-    """Writes a raw NYU tree of view 1. The labels of views 2 and 3 are NaN.
+    """Writes a raw NYU tree. Views that are not written have NaN for labels.
 
     Args:
         root: the folder to hold train/ and test/; made if need be.
+        synth: write the images as synthdepth.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, synth: bool = False) -> None:
         self.root = root
         self.spec: DatasetSpec = dataset("nyu")
+        self._synth = synth
 
-    def write_split(
-        self,
-        split: str,
-        frames: Iterable[tuple[npt.NDArray[np.uint16], npt.NDArray[np.float64]]],
-        count: int,
-    ) -> None:
-        """Write images and labels of a split.
-
-        Args:
-            split: "train" or "test".
-            frames: depth (480, 640) mm with 0 = missing, and joints (36, 3) mm in the camera frame, y down.
-            count: how many frames there are.
-
-        Raises:
-            HandbenchError: if there are not `count` frames or an image cannot be written.
-        """
-        folder = self.root / split
-        folder.mkdir(parents=True, exist_ok=True)
-        joints_xyz = np.full((count, len(self.spec.joints), 3), np.nan)
-        number = 0
-        for number, (depth, joints) in enumerate(frames, start=1):
-            if number > count:
-                break
-            write_depth(folder / _image_name(number), depth, self.spec)
-            joints_xyz[number - 1] = joints
-        if number != count:
-            raise HandbenchError(f"{folder}: {count} frames were announced, not {number}")
+    def write_split(self, split: str, table: FrameTable, depths: Iterable[npt.NDArray[Any] | None]) -> None:
+        """Write images and labels; see `protocol.Writer`."""
+        joints_xyz = {}
+        for view in np.unique(table.view).tolist():
+            rows = table.view == view
+            numbers = [int(key.rpartition("/")[2]) for key in table.frame_key[rows].tolist()]
+            if numbers != list(range(1, len(numbers) + 1)):
+                raise HandbenchError(
+                    f"NYU numbers its frames from 1 without gaps; those of {split}, view {view}, do not"
+                )
+            joints_xyz[view] = table.joints_xyz[rows].astype(np.float64)
+        (self.root / split).mkdir(parents=True, exist_ok=True)
+        for image, depth in zip(image_names(table.frame_key, self._synth).tolist(), depths, strict=True):
+            if depth is not None:
+                self.write_image(image, depth)
         self.write_labels(split, joints_xyz)
 
-    def write_labels(self, split: str, joints_xyz: npt.NDArray[np.float64]) -> None:
+    def write_image(self, image: str, depth: npt.NDArray[Any]) -> None:
+        """Write one frame as NYU packs it.
+
+        Args:
+            image: its place in the tree, of `image_names`; its folder exists.
+            depth: (H, W) mm, 0 = missing, which becomes the background value.
+
+        Raises:
+            HandbenchError: if the image cannot be written.
+        """
+        background = 0 if self._synth else np.uint16(self.spec.background or 0)
+        raw = np.where(depth == 0, background, depth).astype(np.uint16)
+        bgr = np.stack(((raw & 255), raw >> 8, np.zeros_like(raw)), axis=-1).astype(np.uint8)
+        path = self.root / image
+        if not cv2.imwrite(str(path), bgr):
+            raise HandbenchError(f"{path} cannot be written")
+
+    def write_labels(self, split: str, joints_xyz: Mapping[int, npt.NDArray[np.float64]]) -> None:
         """Write joint_data.mat, the same bytes for the same labels.
 
         Args:
             split: "train" or "test".
-            joints_xyz: (N, 36, 3) mm, camera frame, y down; NaN = not labelled.
+            joints_xyz: for each view (N, 36, 3) mm, camera frame, y down; NaN = not labelled.
+
+        Raises:
+            HandbenchError: if the views differ in their number of frames.
         """
-        raw = np.full((2, _VIEWS, *joints_xyz.shape), np.nan)
-        raw[0, VIEW - 1] = xyz_to_uvd(joints_xyz, self.spec.camera)
-        raw[1, VIEW - 1] = joints_xyz * _Y_UP
+        shapes = {joints.shape for joints in joints_xyz.values()}
+        if len(shapes) != 1:
+            raise HandbenchError(f"the views of {split} must have equally many frames, not {sorted(shapes)}")
+        raw = np.full((2, len(VIEWS), *shapes.pop()), np.nan)
+        for view, joints in joints_xyz.items():
+            raw[0, view - 1] = xyz_to_uvd(joints, self.spec.camera)
+            raw[1, view - 1] = joints * _Y_UP
         names = np.array([self.spec.joints.names], dtype=object)
         path = self.root / split / _LABELS
         scipy.io.savemat(path, {"joint_names": names, "joint_uvd": raw[0], "joint_xyz": raw[1]})
@@ -170,33 +203,28 @@ class NyuWriter:
         (self.root / _MARKER).write_text(f"{text}\n", encoding="utf-8")
 
 
-def write_depth(path: Path, depth: npt.NDArray[np.uint16], spec: DatasetSpec) -> None:
-    """Write one frame as NYU packs it.
-
-    Args:
-        path: of the PNG.
-        depth: (H, W) mm, 0 = missing, which becomes the background value.
-        spec: facts of NYU.
-
-    Raises:
-        HandbenchError: if the image cannot be written.
-    """
-    raw = np.where(depth == 0, np.uint16(spec.background or 0), depth)
-    bgr = np.stack(((raw & 255), raw >> 8, np.zeros_like(raw)), axis=-1).astype(np.uint8)
-    if not cv2.imwrite(str(path), bgr):
-        raise HandbenchError(f"{path} cannot be written")
+def image_names(frame_key: npt.NDArray[np.str_], synth: bool = False) -> npt.NDArray[np.str_]:
+    """Where the images of frames lie in the tree: test/1/0000001 is test/depth_1_0000001.png."""
+    parts = (key.split("/") for key in frame_key.tolist())
+    return np.array([f"{split}/{_kind(synth)}_{view}_{number}.png" for split, view, number in parts], dtype=np.str_)
 
 
-def _image_name(number: int) -> str:
-    return f"depth_{VIEW}_{number:07d}.png"
+def _kind(synth: bool) -> str:
+    return "synthdepth" if synth else "depth"
 
 
 def _splits_in(root: Path) -> tuple[str, ...]:
     return tuple(split for split in _SPLITS if (root / split).is_dir())
 
 
+def _viewpoint(split: str, view: npt.NDArray[np.uint8], number: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """(N,) where the camera of each frame stood, in the numbering of the test set."""
+    exchanged = (split == "train") & (number <= EXCHANGED_TRAIN_FRAMES) & (view > 1)
+    return np.where(exchanged, 5 - view, view).astype(np.uint8)
+
+
 def _read_joints(path: Path, spec: DatasetSpec) -> npt.NDArray[np.float64]:
-    """Raw joint_xyz of view 1, (N, 36, 3) mm, y up."""
+    """Raw joint_xyz of all views, (V, N, 36, 3) mm, y up."""
     if not path.is_file():
         raise HandbenchError(
             f"{path} is missing; the labels lie inside train/ and test/ of the full archive (about 92 GB), "
@@ -206,10 +234,10 @@ def _read_joints(path: Path, spec: DatasetSpec) -> npt.NDArray[np.float64]:
         joints = scipy.io.loadmat(path, variable_names=["joint_xyz"])["joint_xyz"]
     except (KeyError, ValueError, NotImplementedError, OSError, TypeError) as error:
         raise HandbenchError(f"{path} is not the labels of NYU (MATLAB v5 with joint_xyz): {error}") from error
-    if joints.ndim != 4 or joints.shape[0] < VIEW or joints.shape[2:] != (len(spec.joints), 3):
+    if joints.ndim != 4 or joints.shape[0] < 1 or joints.shape[2:] != (len(spec.joints), 3):
         raise HandbenchError(f"{path}: joint_xyz has shape {joints.shape}, not (3 views, frames, 36, 3)")
-    view: npt.NDArray[np.float64] = joints[VIEW - 1].astype(np.float64)
-    return view
+    all_views: npt.NDArray[np.float64] = joints.astype(np.float64)
+    return all_views
 
 
 def _read_marker(path: Path) -> Mapping[str, Mapping[str, int]]:

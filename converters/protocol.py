@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +26,10 @@ class Reader(Protocol):
     @property
     def release(self) -> str:
         """Which release this tree is, "" if there is only one, "synthetic" if it holds rendered hands."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The keyword options, as plain data; they go into the provenance of a store."""
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -57,3 +61,19 @@ class Reader(Protocol):
 
     def fingerprints(self, split: str) -> Mapping[str, Any]:
         """What identifies the raw files of a split: sizes and checksums of its label files."""
+
+
+class Writer(Protocol):
+    """Writes the raw tree that a reader of the same module reads: the way back."""
+
+    def write_split(self, split: str, table: FrameTable, depths: Iterable[npt.NDArray[Any] | None]) -> None:
+        """Write images and labels of one split.
+
+        Args:
+            split: its name.
+            table: the frames, in the order of the store. `image` is not asked for; the keys say where images go.
+            depths: one (H, W) frame in mm for each row, 0 = missing; None where there is no image to write.
+
+        Raises:
+            HandbenchError: if something cannot be written, or the frames do not fit the raw layout.
+        """

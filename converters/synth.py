@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import rich_click as click
 
 from handbench.console import claim_output, overwrite_option, progress, whole_or_nothing
-
-T = TypeVar("T")
 
 
 @click.command()
@@ -50,18 +46,20 @@ def write_nyu(out: Path, counts: dict[str, int], seed: int) -> None:
     Raises:
         HandbenchError: if numba is not installed.
     """
-    from handbench.converters.nyu import NyuWriter
+    import numpy as np
+
+    from handbench.converters.nyu import NyuWriter, image_names
     from handbench.synth.nyu import nyu_frames, subject_frames
 
     with whole_or_nothing(out) as partial, progress("synthetic hands", sum(counts.values()), "frames") as advance:
         writer = NyuWriter(partial)
         for split, count in counts.items():
-            writer.write_split(split, counted(nyu_frames(split, count, seed), advance), count)
+            (partial / split).mkdir(parents=True)
+            images = image_names(np.array([f"{split}/1/{number:07d}" for number in range(1, count + 1)]))
+            joints_xyz = []
+            for image, (depth, joints) in zip(images.tolist(), nyu_frames(split, count, seed), strict=True):
+                writer.write_image(image, depth)
+                joints_xyz.append(joints)
+                advance(1)
+            writer.write_labels(split, {1: np.stack(joints_xyz)})
         writer.mark_synthetic({split: subject_frames(split, count) for split, count in counts.items()})
-
-
-def counted(items: Iterable[T], advance: Callable[[int], None]) -> Iterator[T]:
-    """The same items; moves a progress bar on as each is taken."""
-    for item in items:
-        yield item
-        advance(1)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from handbench.camera import uvd_to_xyz, xyz_to_uvd
 from handbench.cli import main
 from handbench.converters import open_raw
-from handbench.converters.nyu import NyuReader, NyuWriter, write_depth
+from handbench.converters.nyu import EXCHANGED_TRAIN_FRAMES, NyuReader, NyuWriter
 from handbench.datasets import dataset
 from handbench.errors import HandbenchError
 from handbench.preprocess import com_xyz
@@ -222,33 +223,81 @@ def test_info_in_both_forms(tmp_path: Path, tree: Tree) -> None:
     assert run("info", tmp_path / "none").exit_code == 2
 
 
-def test_the_writer_is_the_readers_inverse(tmp_path: Path, tree: Tree) -> None:
+@pytest.mark.parametrize("options", [{}, {"views": (1, 2, 3)}, {"views": (3,), "synth": True}])
+def test_the_writer_is_the_readers_inverse(tmp_path: Path, tree: Tree, options: dict[str, Any]) -> None:
     root, truth = tree
-    depth, joints = truth["test"]
-    joints[1, 4] = np.nan
-    writer = NyuWriter(tmp_path / "copy")
-    writer.write_split("test", zip(depth, joints, strict=True), len(depth))
-    reader = NyuReader(tmp_path / "copy")
-    for row in range(len(depth)):
-        assert_array_equal(reader.depth(f"test/depth_1_{row + 1:07d}.png"), depth[row])
-    assert_allclose(reader.table("test").joints_xyz, joints, atol=1e-4)
-    # Its bytes are those of the independent writer: same unpacked pixels, same label values.
-    theirs = scipy.io.loadmat(root / "test" / "joint_data.mat")["joint_uvd"][0]
+    _, joints = truth["test"]
+    raw.write_other_images(root / "test", len(joints))
+    labels = np.stack([joints * [1, -1, 1] + 10 * view for view in range(3)])
+    labels[:, 1, 4] = np.nan
+    raw.write_labels(root / "test", labels)
+    reader = NyuReader(root, **options)
+    table = reader.table("test")
+    depths = [reader.depth(image) for image in table.image.tolist()]
+    NyuWriter(tmp_path / "copy", reader.synth).write_split("test", table, depths)
+    copy = NyuReader(tmp_path / "copy", **options)
+    again = copy.table("test")
+    for name, column in table.stored().items():
+        assert_array_equal(getattr(again, name), column)
+    for image, depth in zip(again.image.tolist(), depths, strict=True):
+        assert_array_equal(copy.depth(image), depth)
+    # Its labels are those of the independent writer.
+    theirs = scipy.io.loadmat(root / "test" / "joint_data.mat")["joint_uvd"]
     ours = scipy.io.loadmat(tmp_path / "copy" / "test" / "joint_data.mat")
-    labelled = np.isfinite(joints).all(axis=-1)
-    assert_allclose(ours["joint_uvd"][0][labelled], theirs[labelled], rtol=1e-12)
+    written = [view - 1 for view in reader.views]
+    assert_allclose(ours["joint_uvd"][written], theirs[written], rtol=1e-6)
+    assert np.isnan(np.delete(ours["joint_uvd"], written, axis=0)).all()
     assert [name.item() for name in ours["joint_names"][0]] == raw.joint_names()
 
 
-def test_the_writer_gives_the_same_bytes_each_time_and_counts(tmp_path: Path) -> None:
-    joints = np.full((1, 36, 3), 700.0)
+def test_three_views_are_told_apart_and_those_that_changed_places_recorded(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    frames = EXCHANGED_TRAIN_FRAMES + 1
+    labels = np.broadcast_to(np.array([1.0, 2.0, 3.0])[:, None, None, None] + 700, (3, frames, 36, 3))
+    raw.write_labels(tmp_path / "train", labels)
+    table = NyuReader(tmp_path, views=(1, 3, 2)).table("train")
+    assert table.frame_key[[0, frames, -1]].tolist() == ["train/1/0000001", "train/3/0000001", f"train/2/{frames:07d}"]
+    assert table.image[frames] == "train/depth_3_0000001.png"
+    assert table.joints_xyz[[0, frames, -1], 0, 2].tolist() == [701, 703, 702]
+    assert table.viewpoint is not None
+    last = np.arange(1, 4) * frames - 1
+    assert table.view[last].tolist() == [1, 3, 2]
+    assert table.viewpoint[last].tolist() == [1, 3, 2]  # after the exchange
+    assert table.viewpoint[last - 1].tolist() == [1, 2, 3]  # the last frame before it
+    assert NyuReader(tmp_path).table("train").viewpoint is None
+
+
+def test_synthdepth_keeps_2001_and_its_background_is_0(tmp_path: Path) -> None:
+    (tmp_path / "test").mkdir()
+    depth = np.zeros((480, 640), np.uint16)
+    depth[3, 4] = 2001
+    (tmp_path / "test" / "synthdepth_2_0000001.png").write_bytes(raw.png(raw.packed(depth)))
+    reader = NyuReader(tmp_path, views=(2,), synth=True)
+    assert_array_equal(reader.depth("test/synthdepth_2_0000001.png"), depth)
+
+
+@pytest.mark.parametrize("views", [(), (1, 1), (0,), (4,)])
+def test_views_that_are_not_there(tree: Tree, views: tuple[int, ...]) -> None:
+    with pytest.raises(HandbenchError, match="some of 1, 2, 3"):
+        NyuReader(tree[0], views=views)
+
+
+def test_the_writer_gives_the_same_bytes_each_time(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name / "test").mkdir(parents=True)
-        NyuWriter(tmp_path / name).write_labels("test", joints)
+        NyuWriter(tmp_path / name).write_labels("test", {1: np.full((1, 36, 3), 700.0)})
     a, b = ((tmp_path / name / "test" / "joint_data.mat").read_bytes() for name in ("a", "b"))
     assert a == b
-    with pytest.raises(HandbenchError, match="2 frames were announced, not 1"):
-        NyuWriter(tmp_path / "c").write_split("test", [(np.ones((480, 640), np.uint16), joints[0])], 2)
+
+
+def test_the_writer_refuses_what_the_layout_cannot_hold(tmp_path: Path, tree: Tree) -> None:
+    table = NyuReader(tree[0]).table("test")
+    with pytest.raises(HandbenchError, match="from 1 without gaps"):
+        NyuWriter(tmp_path).write_split("test", table[1:], [None] * 3)
+    with pytest.raises(HandbenchError, match="equally many frames"):
+        NyuWriter(tmp_path).write_labels("test", {1: np.zeros((2, 36, 3)), 2: np.zeros((3, 36, 3))})
+    with pytest.raises(HandbenchError, match="cannot be written"):
+        NyuWriter(tmp_path).write_image("none/x.png", np.ones((4, 4), np.uint16))
 
 
 def test_a_synthetic_tree_says_so_and_whose_hands_it_has(tmp_path: Path) -> None:
@@ -281,8 +330,3 @@ def test_the_real_frame(tmp_path: Path, real: Path) -> None:
     assert_allclose(split.joints_xyz[0, SCORED], expected, atol=0.01)  # two focal lengths, uvd in three decimals
     unlabelled = np.setdiff1d(np.arange(36), SCORED)
     assert np.isnan(split.joints_xyz[0, unlabelled]).all()
-
-
-def test_write_depth_refuses_a_place_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(HandbenchError, match="cannot be written"):
-        write_depth(tmp_path / "none" / "x.png", np.ones((4, 4), np.uint16), SPEC)

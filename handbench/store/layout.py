@@ -47,6 +47,7 @@ class FrameTable:
         joints_xyz: (N, J, 3) mm, camera frame, y down, all raw joints; NaN = not labelled.
         labelled: whether the split has labels at all; without them a frame of NaN is nothing odd.
         bbox: (N, 4) x, y, width, height of the hand in px where the data set gives it, or None.
+        viewpoint: (N,) where the camera of that number really stood, where cameras changed places, or None.
 
     Raises:
         ShapeError: if the columns differ in length.
@@ -60,6 +61,7 @@ class FrameTable:
     joints_xyz: npt.NDArray[np.float32]
     labelled: bool = True
     bbox: npt.NDArray[np.float32] | None = None
+    viewpoint: npt.NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         lengths = {len(column) for column in self._columns().values()}
@@ -111,6 +113,7 @@ COLUMNS: dict[str, Column] = {
     "bbox": Column(
         ("frame", "xywh"), "float32", {"units": "px", "long_name": "x, y, width, height of the hand"}, optional=True
     ),
+    "viewpoint": Column(("frame",), "uint8", {"long_name": "where the camera really stood"}, optional=True),
     "status": Column(
         ("frame",),
         "uint8",

@@ -96,6 +96,11 @@ class Split:
         return self._column("bbox", np.float32) if "bbox" in self._group else None
 
     @cached_property
+    def viewpoint(self) -> npt.NDArray[np.uint8] | None:
+        """(N,) where the camera really stood; None where cameras never changed places."""
+        return self._column("viewpoint", np.uint8) if "viewpoint" in self._group else None
+
+    @cached_property
     def status(self) -> npt.NDArray[np.uint8]:
         """(N,) values of `FrameStatus`."""
         return self._column("status", np.uint8)

@@ -46,6 +46,16 @@ def write_labels(folder: Path, xyz_y_up: np.ndarray) -> None:
     scipy.io.savemat(folder / "joint_data.mat", {"joint_names": names, "joint_uvd": uvd, "joint_xyz": xyz_y_up})
 
 
+def write_other_images(folder: Path, count: int) -> None:
+    """The images of views 2 and 3 and all synthdepth, small numbers in a corner."""
+    for kind, views, background in (("depth", (2, 3), BACKGROUND), ("synthdepth", (1, 2, 3), 0)):
+        for view in views:
+            for number in range(1, count + 1):
+                depth = np.full((480, 640), background, np.uint16)
+                depth[: 10 * view, :number] = 600 + 10 * view + number
+                (folder / f"{kind}_{view}_{number:07d}.png").write_bytes(png(packed(depth)))
+
+
 def write_tree(root: Path, frames: dict[str, int], seed: int = 0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """A tree of small blobs before the background.
 
