@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from handbench.converters.protocol import Reader
 from handbench.errors import HandbenchError
@@ -22,22 +23,23 @@ def reader_names() -> tuple[str, ...]:
     return (*READERS, *sorted(p.name for p in entry_points(group="handbench.converters") if p.name not in READERS))
 
 
-def open_raw(name: str, root: Path) -> Reader:
+def open_raw(name: str, root: Path, **options: Any) -> Reader:
     """The reader of a raw tree.
 
     Args:
         name: of the data set.
         root: the folder of the raw tree.
+        options: of the reader of that data set.
 
     Raises:
         HandbenchError: if there is no reader of that name, or the folder does not hold such a tree.
     """
     if name in READERS:
         module, _, attribute = READERS[name].partition(":")
-        reader: Reader = getattr(import_module(module), attribute)(root)
+        reader: Reader = getattr(import_module(module), attribute)(root, **options)
         return reader
     point = next((p for p in entry_points(group="handbench.converters") if p.name == name), None)
     if point is None:
         raise HandbenchError(f"no converter for {name!r}; there are {', '.join(reader_names())}")
-    plugin: Reader = point.load()(root)
+    plugin: Reader = point.load()(root, **options)
     return plugin

@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 from click.exceptions import Exit
 
-from handbench.console import note, overwrite_option
+from handbench.console import F, note, overwrite_option
 from handbench.converters import reader_names
 
+if TYPE_CHECKING:
+    from handbench.converters.protocol import Reader
+
 _LISTED = 20  # problems shown before "and so on"; all of them are in the store's `status`
+
+
+def _names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...]:
+    return tuple(filter(None, (name.strip() for name in text.split(",")))) if text else ()
+
+
+def _views(_: click.Context, parameter: click.Parameter, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(view) for view in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a list of numbers as 1,2,3", param=parameter) from None
+
+
+READER_OPTIONS: dict[str, dict[str, Callable[[Any], Any]]] = {
+    "nyu": {
+        "views": click.option("--views", default="1", show_default=True, callback=_views, help="Cameras, as 1,2,3."),
+        "synth": click.option("--synth", is_flag=True, help="Read synthdepth, the fitted model's render."),
+    },
+}
+"""What a reader asks beyond its folder: keyword -> click option."""
 
 
 @click.group()
@@ -25,35 +49,70 @@ def _converter(name: str) -> click.Command:
     @click.command(name, help=f"Convert the raw {name.upper()} tree RAW into the store OUT.")
     @click.argument("raw", type=click.Path(path_type=Path))
     @click.argument("out", type=click.Path(path_type=Path))
-    @click.option("--split", "splits", multiple=True, help="Only this split; may be repeated. Default: all there are.")
-    @click.option(
+    @convert_options
+    def command(raw: Path, out: Path, **options: Any) -> None:
+        from handbench.converters import open_raw
+
+        reading = {key: options.pop(key) for key in READER_OPTIONS.get(name, {})}
+        run_conversion(open_raw(name, raw, **reading), out, options)
+
+    for option in READER_OPTIONS.get(name, {}).values():
+        command = option(command)
+    return command
+
+
+def run_conversion(reader: Reader, out: Path, options: dict[str, Any]) -> None:
+    """Convert, and say what became of it; exit code 1 if a frame is not OK, 130 after Ctrl-C."""
+    from handbench.converters.convert import ConvertConfig, Interrupted, convert
+
+    try:
+        summary = convert(reader, out, ConvertConfig(**options))
+    except Interrupted as stop:
+        note(str(stop))
+        raise Exit(130) from None
+    for remark in summary.remarks:
+        note(remark)
+    for problem in summary.problems[:_LISTED]:
+        note(f"{problem.frame_key}: {problem.status.title}: {problem.message}")
+    if len(summary.problems) > _LISTED:
+        note(f"and {len(summary.problems) - _LISTED:,} more; the array `status` of the store has them all")
+    click.echo(summary.one_line())
+    if summary.problems:
+        raise Exit(1)
+
+
+def convert_options(command: F) -> F:
+    """The options that every conversion takes, in the order of the help."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+_OPTIONS: list[Callable[[Any], Any]] = [
+    click.option("--split", "splits", multiple=True, help="Only this split; may be repeated. Default: all there are."),
+    click.option("--subjects", callback=_names, help="Only these subjects, as 1,2. Default: all."),
+    click.option("--limit", type=int, help="At most so many frames of each split."),
+    click.option(
         "--center",
         type=click.Choice(("com", "gt-mean")),
         default="com",
         show_default=True,
         help="Centre of the box: centre of mass of the depth from --near to --far, or mean of the true joints.",
-    )
-    @click.option("--near", type=float, help="Smallest depth of a hand, mm. Default: the data set's.")
-    @click.option("--far", type=float, help="Largest depth of a hand, mm. Default: the data set's.")
-    @click.option("--workers", type=int, default=0, help="Threads; 0 means one a core.", show_default=True)
-    @overwrite_option
-    def command(raw: Path, out: Path, **options: Any) -> None:
-        from handbench.converters import open_raw
-        from handbench.converters.convert import ConvertConfig, convert
-
-        summary = convert(open_raw(name, raw), out, ConvertConfig(**options))
-        for remark in summary.remarks:
-            note(remark)
-        for problem in summary.problems[:_LISTED]:
-            note(f"{problem.frame_key}: {problem.status.title}: {problem.message}")
-        if len(summary.problems) > _LISTED:
-            note(f"and {len(summary.problems) - _LISTED:,} more; the array `status` of the store has them all")
-        click.echo(summary.one_line())
-        if summary.problems:
-            raise Exit(1)
-
-    return command
-
+    ),
+    click.option("--near", type=float, help="Smallest depth of a hand, mm. Default: the data set's."),
+    click.option("--far", type=float, help="Largest depth of a hand, mm. Default: the data set's."),
+    click.option(
+        "--codec",
+        type=click.Choice(("auto", "shuffle", "bitshuffle")),
+        default="auto",
+        show_default=True,
+        help="auto: the smaller on a sample.",
+    ),
+    click.option("--scheduler", default="threads", show_default=True, help="threads, processes, or tcp://host:8786."),
+    click.option("--workers", type=int, default=0, help="Threads or processes; 0 means one a core.", show_default=True),
+    click.option("--resume", is_flag=True, help="Go on with an interrupted conversion."),
+    overwrite_option,
+]
 
 for _name in reader_names():
     convert.add_command(_converter(_name))

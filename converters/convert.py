@@ -1,28 +1,29 @@
-"""Any raw data set to a store: one Dask task a shard, every frame accounted for."""
+"""Any raw data set to a store: one Dask task a shard, every frame accounted for, resumable at any moment."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from handbench.camera import xyz_to_uvd
-from handbench.console import claim_output, progress, whole_or_nothing
+from handbench.console import claim_output, progress, remove, whole_or_nothing
 from handbench.converters.protocol import Reader
+from handbench.converters.schedule import check_scheduler, run
+from handbench.converters.shard import Center, Problem, Shard, ShardTask
 from handbench.datasets import DatasetSpec
 from handbench.errors import FrameError, HandbenchError
-from handbench.preprocess import com_xyz, mean_joint_xyz
-from handbench.store import FrameStatus, FrameTable, StoreWriter
-from handbench.store.writer import SHARD_FRAMES, write_depth
+from handbench.store import FrameTable, StoreWriter
+from handbench.store.writer import CODECS, SHARD_FRAMES, smaller_codec
 
 CENTERS = ("com", "gt-mean")
 """Centre methods that need nothing but the frame and its labels."""
+_SAMPLE = 32  # frames that --codec auto tries
 
 
 @dataclass(frozen=True)
@@ -31,52 +32,59 @@ class ConvertConfig:
 
     Attributes:
         splits: which splits; empty for all there are.
+        subjects: which subjects; empty for all.
+        limit: at most so many frames of each split, the first; None for all.
         center: "com", centre of mass of the depth between `near` and `far`; or "gt-mean", mean of the true joints.
         near: smallest depth that counts for "com", mm; None for the data set's threshold.
         far: largest depth that counts for "com", mm; None for the data set's threshold.
-        workers: number of threads; 0 for one a core.
-        overwrite: replace an existing store.
+        codec: "shuffle", "bitshuffle", or "auto" for the smaller on a sample of the frames.
+        scheduler: "threads", "processes", or the address of a Dask scheduler.
+        workers: how many threads or processes; 0 for one a core.
+        resume: go on with an interrupted conversion.
+        overwrite: replace an existing store, or start an interrupted conversion again.
 
     Raises:
-        HandbenchError: if a value cannot be.
+        HandbenchError: if a value cannot be, or two contradict each other.
     """
 
     splits: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
+    limit: int | None = None
     center: str = "com"
     near: float | None = None
     far: float | None = None
+    codec: str = "auto"
+    scheduler: str = "threads"
     workers: int = 0
+    resume: bool = False
     overwrite: bool = False
 
     def __post_init__(self) -> None:
         if self.center not in CENTERS:
             raise HandbenchError(f"unknown centre method {self.center!r}; there are {', '.join(CENTERS)}")
+        if self.codec != "auto" and self.codec not in CODECS:
+            raise HandbenchError(f"unknown codec {self.codec!r}; there are auto, {', '.join(CODECS)}")
         if self.workers < 0:
             raise HandbenchError(f"{self.workers} workers cannot be; 0 means one a core")
+        if self.limit is not None and self.limit < 1:
+            raise HandbenchError(f"--limit {self.limit} would leave no frame; it must be 1 or more")
         if self.center != "com" and (self.near is not None or self.far is not None):
             raise HandbenchError(f"--near and --far are thresholds of --center com, not of {self.center}")
+        if self.resume and self.overwrite:
+            raise HandbenchError("--resume goes on where --overwrite would start again; choose one")
+        check_scheduler(self.scheduler)
 
-    def thresholds(self, reader: Reader) -> tuple[float, float]:
-        """(near, far) in mm for a data set.
+    def center_of(self, spec: DatasetSpec) -> Center:
+        """How centres are found, with the data set's thresholds where none are given.
 
         Raises:
             HandbenchError: if near is not below far.
         """
-        default_near, default_far = reader.spec.depth_range_mm
-        near = default_near if self.near is None else self.near
-        far = default_far if self.far is None else self.far
+        near = spec.depth_range_mm[0] if self.near is None else self.near
+        far = spec.depth_range_mm[1] if self.far is None else self.far
         if not 0 <= near < far:
             raise HandbenchError(f"the depth thresholds are {near:g} and {far:g} mm; near must be below far")
-        return near, far
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A frame that is not OK: its key, what is wrong, and where."""
-
-    frame_key: str
-    status: FrameStatus
-    message: str
+        return Center(self.center, near, far)
 
 
 @dataclass
@@ -103,127 +111,156 @@ class ConvertSummary:
         return f"{self.out}: {frames} frames, {bad}"
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a conversion; the message says how to go on."""
+
+
 def convert(reader: Reader, out: Path, config: ConvertConfig) -> ConvertSummary:
     """Turn a raw tree into a store. A bad frame keeps its row, gets a status and a place in the summary.
 
+    The store grows as `<out>.partial`, which no reader opens, and takes its name when it is whole.
+
     Args:
         reader: of the raw tree.
-        out: the store to make; it appears whole or not at all.
+        out: the store to make.
         config: options.
 
     Returns:
         What was done, and the frames that are not OK.
 
     Raises:
-        HandbenchError: if labels are missing, a split does not exist or the output exists.
+        HandbenchError: if labels are missing, a split or subject does not exist, the output exists, or another
+            conversion is writing it.
+        Interrupted: on Ctrl-C; what is done so far is kept for `resume`.
     """
     claim_output(out, config.overwrite)
-    near, far = config.thresholds(reader)
-    tables = {split: reader.table(split) for split in config.splits or reader.splits}
-    empty = [split for split, table in tables.items() if not len(table)]
-    if empty:
-        raise HandbenchError(f"the labels of {', '.join(empty)} name no frame; there is nothing to convert")
-    summary = ConvertSummary(out, {split: len(table) for split, table in tables.items()})
-    with whole_or_nothing(out) as partial:
-        camera = reader.spec.camera
-        writer = StoreWriter(partial, reader.spec, camera, reader.release, _provenance(reader, tables, config))
+    center = config.center_of(reader.spec)
+    full = {split: reader.table(split) for split in config.splits or reader.splits}
+    tables = {split: _chosen(split, table, config) for split, table in full.items()}
+    codec = _sampled_codec(reader, tables) if config.codec == "auto" else config.codec
+    partial, journal = (out.with_name(f"{out.name}.{kind}") for kind in ("partial", "journal"))
+    with _alone(out):
+        provenance = _provenance(reader, config, center)
+        if not (partial.exists() and config.resume):
+            _make_room(partial, journal, config.overwrite)
+        writer = _begin(partial, reader, tables, codec, provenance)
+        journal.mkdir(exist_ok=True)
+        tasks = {split: _tasks(reader, partial, split, table, center, journal) for split, table in tables.items()}
+        _work([task for split in tasks.values() for task in split], reader.spec.name, config)
+        summary = ConvertSummary(out, {split: len(table) for split, table in tables.items()})
         for split, table in tables.items():
-            writer.create_split(split, len(table), (camera.height, camera.width), reader.depth_dtype)
-        with progress(f"convert {reader.spec.name}", sum(summary.frames.values()), "frames") as advance:
-            for split, table in tables.items():
-                starts = range(0, len(table), SHARD_FRAMES)
-                parts = [(start, table[start : start + SHARD_FRAMES]) for start in starts]
-                tasks = [ShardTask(reader, partial, split, *part, config.center, near, far) for part in parts]
-                shards = _run(tasks, config.workers, advance)
-                method: dict[str, Any] = {"center_method": config.center}
-                if config.center == "com":
-                    method |= {"near_mm": near, "far_mm": far}
-                writer.write_columns(split, _columns(reader.spec, table, shards), {"center_xyz": method})
-                summary.problems += [problem for shard in shards for problem in shard.problems]
-                summary.remarks += _remarks(reader, split, table)
+            shards = [Shard.read(task.entry) for task in tasks[split]]
+            writer.write_columns(split, _columns(reader.spec, table, shards), {"center_xyz": center.attributes})
+            summary.problems += [problem for shard in shards for problem in shard.problems]
+            summary.remarks += _remarks(reader, split, full[split], table)
         writer.finish()
+        remove(out)
+        partial.rename(out)
+        remove(journal)
     return summary
 
 
-@dataclass(frozen=True)
-class Shard:
-    """What became of the frames of one shard.
+def _chosen(split: str, table: FrameTable, config: ConvertConfig) -> FrameTable:
+    """The frames that the options ask for.
 
-    Attributes:
-        status: (n,) values of `FrameStatus`.
-        center_xyz: (n, 3) mm, camera frame; NaN where none was found.
-        problems: the frames that are not OK.
+    Raises:
+        HandbenchError: if none are left, naming the subjects there are.
     """
+    if not len(table):
+        raise HandbenchError(f"the labels of {split} name no frame; there is nothing to convert")
+    if config.subjects:
+        there = np.unique(table.subject).tolist()
+        table = table[np.isin(table.subject, config.subjects)]
+        if not len(table):
+            names = ", ".join(filter(None, there)) or "none that is named"
+            raise HandbenchError(f"{split} has no frame of subject {', '.join(config.subjects)}; there are {names}")
+    return table[: config.limit]
 
-    status: npt.NDArray[np.uint8]
-    center_xyz: npt.NDArray[np.float64]
-    problems: list[Problem]
 
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Hold the lock of an output; it falls when the process ends, however it ends.
 
-@dataclass(frozen=True)
-class ShardTask:
-    """The work of one shard. It is small, shares nothing, and can run anywhere that sees the raw tree and the store.
-
-    Attributes:
-        reader: of the raw tree.
-        store: the store under construction.
-        split: name of the split.
-        start: first row of the shard.
-        table: the frames of the shard.
-        center: centre method.
-        near: smallest depth that counts for "com", mm.
-        far: largest depth that counts for "com", mm.
+    Raises:
+        HandbenchError: if another process holds it.
     """
+    from filelock import FileLock, Timeout
 
-    reader: Reader
-    store: Path
-    split: str
-    start: int
-    table: FrameTable
-    center: str
-    near: float
-    far: float
+    path = out.with_name(f"{out.name}.lock")
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise HandbenchError(f"another conversion is writing {out}; wait for it, or name another output") from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
 
-    def __call__(self) -> Shard:
-        """Read, check and write the frames of the shard."""
-        camera, frames = self.reader.spec.camera, len(self.table)
-        depth = np.zeros((frames, camera.height, camera.width), dtype=self.reader.depth_dtype)
-        status = np.full(frames, FrameStatus.OK, dtype=np.uint8)
-        centers = np.full((frames, 3), np.nan)
-        problems = []
-        for i in range(frames):
-            try:
-                depth[i] = self.reader.depth(str(self.table.image[i]))
-                centers[i] = self._center(i, depth[i])
-                self._check(i, centers[i])
-            except FrameError as error:
-                status[i] = error.status
-                problems.append(Problem(str(self.table.frame_key[i]), FrameStatus(error.status), str(error)))
-        write_depth(self.store, self.split, self.start, depth)
-        return Shard(status, centers, problems)
 
-    def _scored(self, i: int) -> npt.NDArray[np.float32]:
-        return self.table.joints_xyz[i, list(self.reader.spec.joints.scored)]
+def _make_room(partial: Path, journal: Path, overwrite: bool) -> None:
+    """Remove what an interrupted conversion left, if that is asked for.
 
-    def _center(self, i: int, depth: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        if self.center == "com":
-            return com_xyz(depth, self.reader.spec.camera, self.near, self.far)
-        return mean_joint_xyz(self._scored(i))
+    Raises:
+        HandbenchError: if there is one and nothing says what to do with it.
+    """
+    if partial.exists() and not overwrite:
+        raise HandbenchError(
+            f"{partial} is an interrupted conversion; pass --resume to go on with it, or --overwrite to start again"
+        )
+    remove(partial)
+    remove(journal)
 
-    def _check(self, i: int, center: npt.NDArray[np.float64]) -> None:
-        """Refuse a frame whose labels or centre cannot be used.
 
-        Raises:
-            FrameError: with the status that says why.
-        """
-        if self.table.labelled and not np.isfinite(self._scored(i)).all(axis=-1).any():
-            raise FrameError("no scored joint is labelled", FrameStatus.LABEL_INVALID)
-        if not np.isfinite(center).all():
-            raise FrameError(f"no depth between {self.near:g} and {self.far:g} mm", FrameStatus.OUTSIDE_IMAGE)
-        camera = self.reader.spec.camera
-        u, v, z = xyz_to_uvd(center, camera)
-        if z <= 0 or not (0 <= u < camera.width and 0 <= v < camera.height):
-            raise FrameError(f"the centre lies at column {u:.0f}, row {v:.0f}", FrameStatus.OUTSIDE_IMAGE)
+def _begin(
+    partial: Path, reader: Reader, tables: Mapping[str, FrameTable], codec: str, provenance: Mapping[str, Any]
+) -> StoreWriter:
+    """The store under construction: a new one, or the one that was interrupted.
+
+    Raises:
+        HandbenchError: if that one was begun with other options.
+    """
+    camera = reader.spec.camera
+    frames = {name: len(table) for name, table in tables.items()}
+    if not partial.exists():
+        with whole_or_nothing(partial) as skeleton:
+            writer = StoreWriter(skeleton, reader.spec, camera, reader.release, provenance, codec)
+            for name, count in frames.items():
+                writer.create_split(name, count, (camera.height, camera.width), reader.depth_dtype)
+    writer = StoreWriter.resume(partial)
+    if (writer.provenance, writer.codec, writer.frames) != (provenance, codec, frames):
+        raise HandbenchError(
+            f"{partial} was begun with other options or from other raw files; "
+            "repeat the first command, or start again with --overwrite"
+        )
+    return writer
+
+
+def _tasks(
+    reader: Reader, store: Path, split: str, table: FrameTable, center: Center, journal: Path
+) -> list[ShardTask]:
+    starts = range(0, len(table), SHARD_FRAMES)
+    return [ShardTask(reader, store, split, s, table[s : s + SHARD_FRAMES], center, journal) for s in starts]
+
+
+def _work(tasks: Sequence[ShardTask], name: str, config: ConvertConfig) -> None:
+    """Do what the journal does not say is done."""
+    todo = [task for task in tasks if not task.entry.exists()]
+    total, left = (sum(len(task.table) for task in some) for some in (tasks, todo))
+    try:
+        with progress(f"convert {name}", total, "frames") as advance:
+            advance(total - left)
+            run(todo, config.scheduler, config.workers, advance)
+    except KeyboardInterrupt:
+        done = sum(len(task.table) for task in tasks if task.entry.exists())
+        raise Interrupted(
+            f"stopped; {done:,} of {total:,} frames are done, the same command with --resume goes on"
+        ) from None
+    except OSError as error:
+        raise HandbenchError(
+            f"the conversion stopped: {error}; when that is mended, the same command with --resume goes on"
+        ) from error
 
 
 def _columns(spec: DatasetSpec, table: FrameTable, shards: Sequence[Shard]) -> dict[str, npt.NDArray[Any]]:
@@ -237,10 +274,10 @@ def _columns(spec: DatasetSpec, table: FrameTable, shards: Sequence[Shard]) -> d
     }
 
 
-def _remarks(reader: Reader, split: str, table: FrameTable) -> list[str]:
+def _remarks(reader: Reader, split: str, full: FrameTable, table: FrameTable) -> list[str]:
     """What is odd about a split but no fault of a frame."""
     remarks = []
-    if extra := reader.unlabelled(split, table):
+    if extra := reader.unlabelled(split, full):
         remarks.append(f"{split}: {extra:,} images have no label and were left out")
     scored = table.joints_xyz[:, list(reader.spec.joints.scored)]
     labelled = np.asarray(np.isfinite(scored).all(axis=-1))
@@ -249,20 +286,27 @@ def _remarks(reader: Reader, split: str, table: FrameTable) -> list[str]:
     return remarks
 
 
-def _run(tasks: Sequence[ShardTask], workers: int, advance: Callable[[int], None]) -> list[Shard]:
-    """All shards in order, by Dask's threads; OpenCV and Blosc let go of the interpreter's lock."""
-    import dask
-    from dask.callbacks import Callback
+def _sampled_codec(reader: Reader, tables: Mapping[str, FrameTable]) -> str:
+    """The codec that packs a sample of the frames smaller, the same sample each time."""
+    images = [image for table in tables.values() for image in table.image.tolist()]
+    frames = []
+    for i in np.linspace(0, len(images) - 1, min(_SAMPLE, len(images))).astype(int).tolist():
+        try:
+            frames.append(reader.depth(images[i]))
+        except FrameError:
+            continue  # it will have its line in the summary
+    return smaller_codec(frames)
 
-    def shard_done(key: Any, shard: Shard, *_: Any) -> None:
-        advance(len(shard.status))
 
-    delayed = [dask.delayed(task, pure=False, traverse=False)() for task in tasks]
-    with Callback(posttask=shard_done):
-        return list(dask.compute(*delayed, scheduler="threads", num_workers=workers or os.cpu_count()))
-
-
-def _provenance(reader: Reader, splits: Iterable[str], config: ConvertConfig) -> dict[str, Any]:
+def _provenance(reader: Reader, config: ConvertConfig, center: Center) -> dict[str, Any]:
+    """What the store is made from; nothing that changes no byte of it."""
+    splits = config.splits or reader.splits
     raw = {name: value for split in splits for name, value in reader.fingerprints(split).items()}
-    options = {key: value for key, value in asdict(config).items() if key not in ("overwrite", "workers")}
+    options = {
+        **reader.options,
+        **center.attributes,
+        "splits": list(splits),
+        "subjects": list(config.subjects),
+        "limit": config.limit,
+    }
     return {"converter": reader.spec.name, "options": options, "raw": raw, "synthetic": reader.release == "synthetic"}

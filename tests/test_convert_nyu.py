@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 import scipy.io
 from click.testing import CliRunner, Result
+from filelock import FileLock
 from numpy.testing import assert_allclose, assert_array_equal
 
 from handbench.camera import uvd_to_xyz, xyz_to_uvd
 from handbench.cli import main
-from handbench.converters import open_raw
+from handbench.converters import open_raw, shard
 from handbench.converters.nyu import EXCHANGED_TRAIN_FRAMES, NyuReader, NyuWriter
 from handbench.datasets import dataset
 from handbench.errors import HandbenchError
 from handbench.preprocess import com_xyz
 from handbench.store import FrameStatus, Store
+from handbench.store.writer import write_depth
 from tests.raw import nyu as raw
 
 SPEC = dataset("nyu")
@@ -163,6 +165,11 @@ def test_extra_images_and_partly_labelled_frames_are_said(tmp_path: Path, tree: 
         (["{root}", "{out}", "--near", "900", "--far", "500"], "near must be below far"),
         (["{root}", "{out}", "--center", "gt-mean", "--near", "5"], "thresholds of --center com"),
         (["{root}", "{out}", "--workers", "-1"], "-1 workers"),
+        (["{root}", "{out}", "--limit", "0"], "--limit 0"),
+        (["{root}", "{out}", "--resume", "--overwrite"], "choose one"),
+        (["{root}", "{out}", "--scheduler", "slurm"], "unknown scheduler 'slurm'"),
+        (["{root}", "{out}", "--scheduler", "tcp://127.0.0.1:9"], "no Dask scheduler answers"),
+        (["{root}", "{out}", "--views", "1,4"], "some of 1, 2, 3"),
         (["{root}", "{root}/a/b.zarr"], "does not exist; create it first"),
     ],
 )
@@ -201,14 +208,109 @@ def test_an_output_that_exists_is_kept_unless_asked(tmp_path: Path, tree: Tree) 
     assert Store(out).splits == ("train", "test")
 
 
-def test_an_interrupted_conversion_leaves_nothing(tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_conversion_is_no_store_and_can_be_gone_on_with(
+    tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, out = tree[0], tmp_path / "s.zarr"
+    run("convert", "nyu", root, tmp_path / "whole.zarr")
+
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(NyuReader, "depth", interrupted)
-    result = run("convert", "nyu", tree[0], tmp_path / "s.zarr")
-    assert result.exit_code != 0
-    assert [path.name for path in tmp_path.iterdir()] == ["nyu"]
+    with monkeypatch.context() as patch:
+        patch.setattr(shard, "write_depth", interrupted)
+        result = run("convert", "nyu", root, out)
+    assert result.exit_code == 130
+    assert "0 of 7 frames are done, the same command with --resume goes on" in result.stderr
+    assert not out.exists()
+    with pytest.raises(HandbenchError, match="not finished"):
+        Store(tmp_path / "s.zarr.partial")
+    result = run("convert", "nyu", root, out)
+    assert result.exit_code == 2
+    assert "pass --resume to go on with it, or --overwrite" in result.stderr
+    result = run("convert", "nyu", root, out, "--resume", "--limit", 2)
+    assert "begun with other options" in result.stderr
+    assert run("convert", "nyu", root, out, "--resume").exit_code == 0
+    assert files_of(out) == files_of(tmp_path / "whole.zarr")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["nyu", "s.zarr", "whole.zarr"]
+
+
+def test_resume_does_only_what_is_left(tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, out = tree[0], tmp_path / "s.zarr"
+
+    def full_disk(store: Path, split: str, start: int, depth: np.ndarray) -> None:
+        if split == "test":
+            raise OSError(28, "No space left on device")
+        write_depth(store, split, start, depth)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shard, "write_depth", full_disk)
+        result = run("convert", "nyu", root, out, "--workers", 1, "--codec", "shuffle")
+    assert result.exit_code == 2
+    assert "No space left on device; when that is mended, the same command with --resume goes on" in result.stderr
+    read = []
+    depth = NyuReader.depth
+
+    def recorded(self: NyuReader, image: str) -> np.ndarray:
+        read.append(image)
+        return depth(self, image)
+
+    monkeypatch.setattr(NyuReader, "depth", recorded)
+    assert run("convert", "nyu", root, out, "--resume", "--codec", "shuffle").exit_code == 0
+    assert sorted(read) == [f"test/depth_1_{i:07d}.png" for i in (1, 2, 3, 4)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheduler", ["processes", "cluster"])
+def test_every_scheduler_gives_the_same_bytes(tmp_path: Path, tree: Tree, scheduler: str) -> None:
+    run("convert", "nyu", tree[0], tmp_path / "threads.zarr", "--codec", "shuffle")
+    other = tmp_path / "other.zarr"
+    if scheduler == "processes":
+        result = run("convert", "nyu", tree[0], other, "--codec", "shuffle", "--scheduler", scheduler, "--workers", 2)
+    else:
+        from distributed import LocalCluster
+
+        with LocalCluster(n_workers=1, processes=False, protocol="tcp://", dashboard_address=None) as cluster:
+            address = cluster.scheduler_address
+            result = run("convert", "nyu", tree[0], other, "--codec", "shuffle", "--scheduler", address)
+    assert result.exit_code == 0, result.stderr
+    assert files_of(other) == files_of(tmp_path / "threads.zarr")
+
+
+def files_of(store: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(store)): path.read_bytes() for path in store.rglob("*") if path.is_file()}
+
+
+def test_two_conversions_into_one_output(tmp_path: Path, tree: Tree) -> None:
+    with FileLock(tmp_path / "s.zarr.lock"):
+        result = run("convert", "nyu", tree[0], tmp_path / "s.zarr")
+    assert result.exit_code == 2
+    assert "another conversion is writing" in result.stderr
+    assert run("convert", "nyu", tree[0], tmp_path / "s.zarr").exit_code == 0
+
+
+def test_subjects_limit_and_views_choose_frames(tmp_path: Path, tree: Tree) -> None:
+    root = tree[0]
+    NyuWriter(root).mark_synthetic({"train": {"1": 3}, "test": {"1": 1, "2": 3}})
+    run("convert", "nyu", root, tmp_path / "a.zarr", "--split", "test", "--subjects", "2", "--limit", 2)
+    split = Store(tmp_path / "a.zarr")["test"]
+    assert split.frame_key.tolist() == ["test/1/0000002", "test/1/0000003"]
+    assert_allclose(split.cube, 250 * 5 / 6, rtol=1e-6)
+    raw.write_other_images(root / "test", 4)
+    result = run("convert", "nyu", root, tmp_path / "b.zarr", "--split", "test", "--views", "2,1", "--near", 0)
+    assert result.exit_code == 0, result.stderr
+    split = Store(tmp_path / "b.zarr")["test"]
+    assert split.view.tolist() == [2] * 4 + [1] * 4
+    assert split.viewpoint is not None
+    assert split.depth(1)[19, :3].tolist() == [622, 622, 0]
+    result = run("convert", "nyu", root, tmp_path / "c.zarr", "--subjects", "9")
+    assert "no frame of subject 9; there are 1" in result.stderr
+
+
+@pytest.mark.parametrize("codec", ["auto", "shuffle", "bitshuffle"])
+def test_codecs_keep_every_pixel(tmp_path: Path, tree: Tree, codec: str) -> None:
+    run("convert", "nyu", tree[0], tmp_path / "s.zarr", "--codec", codec)
+    assert_array_equal(Store(tmp_path / "s.zarr")["test"].depth(1), tree[1]["test"][0][1])
 
 
 def test_info_in_both_forms(tmp_path: Path, tree: Tree) -> None:

@@ -6,26 +6,30 @@ Writers never share a shard, so any number of threads or processes may write dep
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import numcodecs
 import numpy as np
 import numpy.typing as npt
 import zarr
-from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.codecs import BloscCodec, BloscShuffle, Crc32cCodec
 
 from handbench._version import __version__
 from handbench.camera import Camera
 from handbench.datasets import DatasetSpec
+from handbench.errors import HandbenchError
 from handbench.store.layout import BUILDING, COLUMNS, COMPLETE, DEPTH, FORMAT, Column
 
 SHARD_FRAMES = 128
 """Frames a shard: 39 MB of 640 x 480 frames in memory, some 570 files for all of NYU's first view."""
 
 DEPTH_DTYPE = np.dtype(np.uint16)
+CODECS = ("shuffle", "bitshuffle")
+"""How Blosc orders the bytes of depth before Zstd: by byte (smooth depth) or by bit (noisy depth)."""
 
 
 class StoreWriter:
@@ -37,13 +41,19 @@ class StoreWriter:
         camera: the camera that relates uvd and xyz in this store.
         release: which release of the raw data, "" if there is only one.
         provenance: what the store is made from: converter, options, fingerprints of raw files.
+        codec: one of `CODECS`.
     """
 
     def __init__(
-        self, path: Path, spec: DatasetSpec, camera: Camera, release: str, provenance: Mapping[str, Any]
+        self,
+        path: Path,
+        spec: DatasetSpec,
+        camera: Camera,
+        release: str,
+        provenance: Mapping[str, Any],
+        codec: str = "shuffle",
     ) -> None:
-        self.path = path
-        self._root = zarr.create_group(
+        zarr.create_group(
             str(path),
             attributes={
                 "handbench_format": FORMAT,
@@ -53,10 +63,40 @@ class StoreWriter:
                 "camera": asdict(camera),
                 "handedness": spec.handedness,
                 "release": release,
+                "codec": codec,
                 "provenance": dict(provenance),
             },
         )
-        self._joint_names = spec.joints.names
+        self._attach(path)
+
+    @classmethod
+    def resume(cls, path: Path) -> Self:
+        """Go on with a store under construction.
+
+        Raises:
+            HandbenchError: if there is none, or it is of another version of handbench.
+        """
+        writer = cls.__new__(cls)
+        try:
+            writer._attach(path)
+        except (OSError, ValueError, KeyError) as error:
+            raise HandbenchError(f"{path} is not a store under construction; start again with --overwrite") from error
+        if (version := writer._root.attrs["handbench_version"]) != __version__:
+            raise HandbenchError(f"{path} was begun by handbench {version}, this is {__version__}; start again")
+        return writer
+
+    def _attach(self, path: Path) -> None:
+        self.path = path
+        self._root = zarr.open_group(str(path), mode="r+", use_consolidated=False)
+        attributes: dict[str, Any] = self._root.attrs.asdict()
+        self.codec = str(attributes["codec"])
+        self.provenance: Mapping[str, Any] = attributes["provenance"]
+        self._joint_names = attributes["dataset"]["joints"]["names"]
+
+    @property
+    def frames(self) -> dict[str, int]:
+        """How many frames each split was created for."""
+        return {name: group[DEPTH].shape[0] for name, group in self._root.groups()}  # type: ignore[union-attr]  # depth is an array
 
     def create_split(self, name: str, frames: int, image: tuple[int, int], dtype: np.dtype[Any] = DEPTH_DTYPE) -> None:
         """Make the group of a split with its depth array, still empty.
@@ -74,7 +114,7 @@ class StoreWriter:
             chunks=(1, *image),
             shards=(SHARD_FRAMES, *image),
             dtype=dtype,
-            compressors=[BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=dtype.itemsize), Crc32cCodec()],
+            compressors=[depth_codec(self.codec, dtype), Crc32cCodec()],
             fill_value=0,
             dimension_names=("frame", "v", "u"),
             attributes={"units": "mm", "long_name": "depth; 0 = missing"},
@@ -122,6 +162,7 @@ class StoreWriter:
             fill_value="" if is_text else 0,
             dimension_names=column.dims,
             attributes=dict(column.attributes),
+            overwrite=True,  # a conversion that is gone on with may have begun its tables
         )
         array[...] = values.astype(object) if is_text else values.astype(column.dtype)
 
@@ -143,6 +184,22 @@ def write_depth(store: Path, split: str, start: int, depth: npt.NDArray[Any]) ->
     if start % SHARD_FRAMES or (stop % SHARD_FRAMES and stop != array.shape[0]):
         raise ValueError(f"frames {start} to {stop} of {split} do not fill whole shards of {SHARD_FRAMES}")
     array[start:stop] = depth
+
+
+def depth_codec(codec: str, dtype: np.dtype[Any]) -> BloscCodec:
+    """Blosc as depth is packed with: Zstd level 3 after `codec`, one of `CODECS`."""
+    return BloscCodec(cname="zstd", clevel=3, shuffle=BloscShuffle[codec], typesize=dtype.itemsize)
+
+
+def smaller_codec(frames: Sequence[npt.NDArray[Any]]) -> str:
+    """The one of `CODECS` that packs some frames smaller; the first if there are none."""
+    filters = {"shuffle": numcodecs.Blosc.SHUFFLE, "bitshuffle": numcodecs.Blosc.BITSHUFFLE}
+
+    def packed(codec: str) -> int:
+        blosc = numcodecs.Blosc(cname="zstd", clevel=3, shuffle=filters[codec])
+        return sum(len(blosc.encode(np.ascontiguousarray(frame))) for frame in frames)
+
+    return min(CODECS, key=packed)
 
 
 @contextmanager

@@ -1,0 +1,158 @@
+"""The work of one shard: read its frames, check them, write them, and note what became of them.
+
+A shard is done when its entry in the journal is there. The depth is written first, the entry appears whole or not at
+all, and the same frames give the same bytes: so a conversion can be killed at any moment and gone on with.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from handbench.camera import xyz_to_uvd
+from handbench.console import whole_or_nothing
+from handbench.converters.protocol import Reader
+from handbench.errors import FrameError
+from handbench.preprocess import com_xyz, mean_joint_xyz
+from handbench.store import FrameStatus, FrameTable
+from handbench.store.writer import write_depth
+
+
+@dataclass(frozen=True)
+class Center:
+    """How the centre of a box is found.
+
+    Attributes:
+        method: "com", centre of mass of the depth between `near` and `far`; or "gt-mean", mean of the true joints.
+        near: smallest depth that counts, mm.
+        far: largest depth that counts, mm.
+    """
+
+    method: str
+    near: float
+    far: float
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What the store says of its centres."""
+        thresholds = {"near_mm": self.near, "far_mm": self.far} if self.method == "com" else {}
+        return {"center_method": self.method, **thresholds}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A frame that is not OK: its key, what is wrong, and where."""
+
+    frame_key: str
+    status: FrameStatus
+    message: str
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What became of the frames of one shard.
+
+    Attributes:
+        status: (n,) values of `FrameStatus`.
+        center_xyz: (n, 3) mm, camera frame; NaN where none was found.
+        problems: the frames that are not OK.
+    """
+
+    status: npt.NDArray[np.uint8]
+    center_xyz: npt.NDArray[np.float64]
+    problems: list[Problem]
+
+    def write(self, path: Path) -> None:
+        """Put the entry into the journal, whole or not at all."""
+        problems = [(problem.frame_key, int(problem.status), problem.message) for problem in self.problems]
+        entry = {"status": self.status.tolist(), "center_xyz": self.center_xyz.tolist(), "problems": problems}
+        with whole_or_nothing(path) as partial:
+            partial.write_text(json.dumps(entry), encoding="utf-8")  # Python writes every digit, and NaN
+
+    @classmethod
+    def read(cls, path: Path) -> Shard:
+        """The entry that `write` left."""
+        entry = json.loads(path.read_text(encoding="utf-8"))
+        problems = [Problem(key, FrameStatus(status), message) for key, status, message in entry["problems"]]
+        centers = np.array(entry["center_xyz"], dtype=np.float64).reshape(-1, 3)
+        return cls(np.array(entry["status"], dtype=np.uint8), centers, problems)
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """The work of one shard. It is small, shares nothing, and can run anywhere that sees the raw tree and the store.
+
+    Attributes:
+        reader: of the raw tree.
+        store: the store under construction.
+        split: name of the split.
+        start: first row of the shard.
+        table: the frames of the shard.
+        center: how centres are found.
+        journal: folder beside the store that says which shards are done.
+    """
+
+    reader: Reader
+    store: Path
+    split: str
+    start: int
+    table: FrameTable
+    center: Center
+    journal: Path
+
+    @property
+    def entry(self) -> Path:
+        """Where the journal says that this shard is done."""
+        return self.journal / f"{self.split}-{self.start:08d}.json"
+
+    def __call__(self) -> int:
+        """Read, check and write the frames of the shard; how many they are."""
+        camera, frames = self.reader.spec.camera, len(self.table)
+        depth = np.zeros((frames, camera.height, camera.width), dtype=self.reader.depth_dtype)
+        status = np.full(frames, FrameStatus.OK, dtype=np.uint8)
+        centers = np.full((frames, 3), np.nan)
+        problems = []
+        for i in range(frames):
+            try:
+                depth[i] = self.reader.depth(str(self.table.image[i]))
+                centers[i] = self._center(i, depth[i])
+                self._check(i, centers[i])
+            except FrameError as error:
+                status[i] = error.status
+                problems.append(Problem(str(self.table.frame_key[i]), FrameStatus(error.status), str(error)))
+        write_depth(self.store, self.split, self.start, depth)
+        Shard(status, centers, problems).write(self.entry)
+        return frames
+
+    def _scored(self, i: int) -> npt.NDArray[np.float32]:
+        return self.table.joints_xyz[i, list(self.reader.spec.joints.scored)]
+
+    def _center(self, i: int, depth: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        if self.center.method == "com":
+            return com_xyz(depth, self.reader.spec.camera, self.center.near, self.center.far)
+        return mean_joint_xyz(self._scored(i))
+
+    def _check(self, i: int, center: npt.NDArray[np.float64]) -> None:
+        """Refuse a frame whose labels or centre cannot be used.
+
+        Raises:
+            FrameError: with the status that says why.
+        """
+        if self.table.labelled and not np.isfinite(self._scored(i)).all(axis=-1).any():
+            raise FrameError("no scored joint is labelled", FrameStatus.LABEL_INVALID)
+        if not np.isfinite(center).all():
+            lack = (
+                f"no depth between {self.center.near:g} and {self.center.far:g} mm"
+                if self.center.method == "com"
+                else "no label to take the centre from"
+            )
+            raise FrameError(lack, FrameStatus.OUTSIDE_IMAGE)
+        camera = self.reader.spec.camera
+        u, v, z = xyz_to_uvd(center, camera)
+        if z <= 0 or not (0 <= u < camera.width and 0 <= v < camera.height):
+            raise FrameError(f"the centre lies at column {u:.0f}, row {v:.0f}", FrameStatus.OUTSIDE_IMAGE)
