@@ -51,9 +51,7 @@ def _run_local(tasks: Sequence[Callable[[], int]], scheduler: str, workers: int,
     def task_done(key: Any, result: int, *_: Any) -> None:
         done(result)
 
-    # Dask takes independent tasks in the order of their names.
-    names = [f"task-{number:08d}" for number in range(len(tasks))]
-    delayed = [dask.delayed(task, traverse=False)(dask_key_name=name) for task, name in zip(tasks, names, strict=True)]
+    delayed = [dask.delayed(task, pure=False, traverse=False)() for task in tasks]
     # One task at a time to each process: a task is seconds of work, and a chunk of six would starve the others.
     with Callback(posttask=task_done), dask.config.set(chunksize=1):
         dask.compute(*delayed, scheduler=scheduler, num_workers=workers)
