@@ -1,19 +1,66 @@
-"""Raw files: images that may be damaged, and checksums."""
+"""Raw files: folders, images that may be damaged, names that may lead astray, and checksums."""
 
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+import os
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from handbench.errors import FrameError
+from handbench.errors import FrameError, HandbenchError
 from handbench.store import FrameStatus
 
 _PNG_END = b"IEND\xaeB`\x82"
+
+
+def folder_names(folder: Path) -> frozenset[str]:
+    """The names in a folder.
+
+    Raises:
+        HandbenchError: if it is missing, no folder, or cannot be read.
+    """
+    try:
+        return frozenset(path.name for path in folder.iterdir())
+    except OSError as error:
+        raise HandbenchError(f"cannot read the folder {folder}: {error.strerror or error}") from error
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path of a file that a label names, which must lie in its folder; the folder itself may be a link.
+
+    Args:
+        folder: where the labels' names start.
+        name: relative, with "/".
+
+    Raises:
+        FrameError: with status IMAGE_CORRUPT, if the name is absolute, has "..", backslashes or control characters,
+            or follows a symbolic link out of the folder.
+    """
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or "\\" in name or not name.isprintable():
+        raise FrameError(f"the label names {name!r}, which is no file below {folder}", FrameStatus.IMAGE_CORRUPT)
+    path = folder / name
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        raise FrameError(f"{path} is a link that leaves {folder}", FrameStatus.IMAGE_CORRUPT)
+    return path
+
+
+def read_frame(path: Path) -> bytes:
+    """The bytes of one frame's file.
+
+    Raises:
+        FrameError: with status IMAGE_MISSING, or IMAGE_CORRUPT if it is there and cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FrameError(f"{path} is missing", FrameStatus.IMAGE_MISSING) from error
+    except OSError as error:
+        raise FrameError(f"cannot read {path}: {error.strerror or error}", FrameStatus.IMAGE_CORRUPT) from error
 
 
 def read_png(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], expected: str) -> npt.NDArray[Any]:
@@ -28,14 +75,14 @@ def read_png(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], expected:
     Raises:
         FrameError: with status IMAGE_MISSING or IMAGE_CORRUPT.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise FrameError(f"{path} is missing", FrameStatus.IMAGE_MISSING) from error
+    data = read_frame(path)
     # OpenCV says only that it failed, and libpng prints past us; the missing end of a truncated file says more.
     if _PNG_END not in data[-64:]:
         raise FrameError(f"{path} is truncated or no PNG ({len(data)} bytes)", FrameStatus.IMAGE_CORRUPT)
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # a header that asks for more pixels than OpenCV decodes
+        image = None
     if image is None:
         raise FrameError(f"{path} cannot be decoded", FrameStatus.IMAGE_CORRUPT)
     if image.shape != shape or image.dtype != dtype:

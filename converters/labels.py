@@ -1,0 +1,134 @@
+"""Label files of raw data sets: numbers in lines, with or without the name of an image before them.
+
+Read in blocks, so that a file of any size takes little memory and the columns stay in the processor's cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from handbench.decimals import Indices, parse_decimals, tokens
+from handbench.errors import HandbenchError
+
+_BLOCK = 1 << 20  # bytes; from 1/4 MB on the speed is the same
+_LONGEST_LINE = 1 << 16  # bytes; the longest of the four data sets has fewer than 1,000
+_BOM = b"\xef\xbb\xbf"
+
+
+def label_blocks(
+    path: Path, columns: int, keep: Callable[[str], bool] | None = None
+) -> Iterator[tuple[list[str], npt.NDArray[np.float64]]]:
+    """Read lines of a name and its numbers, a block of lines at a time.
+
+    Any blanks separate, so CR LF, CR CR LF, tabs and blanks at line ends read the same; blank lines are skipped.
+
+    Args:
+        path: of the label file.
+        columns: how many numbers follow the name.
+        keep: which names are wanted; the numbers of others are not read.
+
+    Yields:
+        names of the n lines that are kept; (n, columns) their numbers, bit for bit what `float` says. Not finite
+        where the text says `nan` or `inf`.
+
+    Raises:
+        HandbenchError: if the file cannot be read, or naming the first line that is not of this form.
+    """
+    line = 1
+    for text in _blocks(path):
+        starts, ends = token_grid(text, 1 + columns, path, line)
+        names = [text[a:b].decode(errors="backslashreplace") for a, b in zip(starts[:, 0], ends[:, 0], strict=True)]
+        if keep is not None:
+            kept = np.array([keep(name) for name in names], dtype=np.bool_)
+            names = [name for name, wanted in zip(names, kept.tolist(), strict=True) if wanted]
+            starts, ends = starts[kept], ends[kept]
+        yield names, numbers(text, starts[:, 1:], ends[:, 1:], path, line)
+        line += text.count(b"\n")
+
+
+def token_grid(text: bytes, columns: int, path: Path, line: int) -> tuple[Indices, Indices]:
+    """Where the words of a text lie whose lines have equally many.
+
+    Args:
+        text: whole lines.
+        columns: words a line.
+        path: of the file, for messages.
+        line: number of the first line, for messages.
+
+    Returns:
+        starts, ends: (n, columns) each, for the n lines that are not blank; a word is `text[start:end]`.
+
+    Raises:
+        HandbenchError: naming the first line with more or fewer words.
+    """
+    starts, ends = tokens(text)
+    line_ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
+    counts = np.diff(np.searchsorted(starts, line_ends), prepend=0, append=len(starts))
+    if len(wrong := np.flatnonzero((counts != 0) & (counts != columns))):
+        first = int(wrong[0])
+        raise HandbenchError(f"{path}, line {line + first}: {counts[first]} words, there must be {columns}")
+    return starts.reshape(-1, columns), ends.reshape(-1, columns)
+
+
+def numbers(text: bytes, starts: Indices, ends: Indices, path: Path, line: int) -> npt.NDArray[np.float64]:
+    """The numbers at the places of a grid.
+
+    Args:
+        text: whole lines.
+        starts: (n, columns) as of `token_grid`.
+        ends: (n, columns) likewise.
+        path: of the file, for messages.
+        line: number of the first line, for messages.
+
+    Returns:
+        (n, columns) float64.
+
+    Raises:
+        HandbenchError: naming the first word that is no number, and its line.
+    """
+    if not starts.size:
+        return np.empty(starts.shape)
+    try:
+        return parse_decimals(text, starts.ravel(), ends.ravel()).reshape(starts.shape)
+    except ValueError as error:
+        at, word = next(
+            (a, text[a:b]) for a, b in zip(starts.flat, ends.flat, strict=True) if not _is_number(text[a:b])
+        )
+        shown = word[:30].decode(errors="backslashreplace")
+        line += text.count(b"\n", 0, at)
+        raise HandbenchError(f"{path}, line {line}: {shown!r} is not a number") from error
+
+
+def _is_number(word: bytes) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """The file in pieces of whole lines."""
+    try:
+        with path.open("rb") as file:
+            if file.read(len(_BOM)) != _BOM:
+                file.seek(0)
+            yield from _whole_lines(file, path)
+    except OSError as error:
+        raise HandbenchError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _whole_lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
+    rest = b""
+    while block := file.read(_BLOCK):
+        lines, newline, rest = (rest + block).rpartition(b"\n")
+        if len(rest) > _LONGEST_LINE:
+            raise HandbenchError(f"{path} is no label file: a line of more than {_LONGEST_LINE:,} bytes")
+        yield lines + newline
+    if rest:
+        yield rest
