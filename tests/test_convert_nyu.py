@@ -238,7 +238,7 @@ def test_an_interrupted_conversion_is_no_store_and_can_be_gone_on_with(
 def test_resume_does_only_what_is_left(tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     root, out = tree[0], tmp_path / "s.zarr"
 
-    written = []
+    written: list[str] = []
 
     def full_disk(store: Path, split: str, start: int, depth: np.ndarray) -> None:
         if written:
