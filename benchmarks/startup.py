@@ -1,6 +1,6 @@
 """How long does `handbench --help` take, against a bare `import click`? Rounds alternate; medians.
 
-    python benchmarks/startup.py
+python benchmarks/startup.py
 """
 
 from __future__ import annotations
