@@ -251,8 +251,9 @@ def _read_list(path: Path, columns: int) -> tuple[list[str], npt.NDArray[np.floa
     names: list[str] = []
     blocks = [np.empty((0, columns), dtype=np.float32)]
     for block_names, numbers in label_blocks(path, columns):
-        names += (name.removesuffix(_SUFFIX) for name in block_names)
-        numbers[~(np.abs(numbers) < _LARGEST)] = np.nan
+        names += [name.removesuffix(_SUFFIX) for name in block_names]
+        if not np.abs(numbers).max(initial=0) < _LARGEST:  # so is NaN, which comes out of max
+            numbers[~(np.abs(numbers) < _LARGEST)] = np.nan
         blocks.append(numbers.astype(np.float32))
     return names, np.concatenate(blocks)
 
@@ -260,7 +261,8 @@ def _read_list(path: Path, columns: int) -> tuple[list[str], npt.NDArray[np.floa
 def _joints(numbers: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """(N, 21, 3) mm; a joint that lacks a number is not labelled."""
     joints = numbers.reshape(len(numbers), numbers.shape[1] // 3, 3)
-    joints[np.isnan(joints).any(axis=-1)] = np.nan
+    broken = np.flatnonzero(np.isnan(numbers).any(axis=1))
+    joints[broken] = np.where(np.isnan(joints[broken]).any(axis=-1, keepdims=True), np.float32(np.nan), joints[broken])
     return joints
 
 
