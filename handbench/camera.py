@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
 
 from handbench.arrays import ArrayT, array_namespace, require_last_axis
 from handbench.errors import HandbenchError
@@ -43,6 +49,53 @@ PRESETS: dict[str, Camera] = {
     "xtion": Camera(535.4, 539.2, 320.1, 247.6, 640, 480),  # SRN vis_tool.py
 }
 """Depth sensors by name. Where a device can tell its own intrinsics, ask the device."""
+_NUMBERS = "fx,fy,cx,cy[,width,height] in px"
+
+
+def parse_camera(text: str) -> Camera:
+    """A camera as a user names it.
+
+    Args:
+        text: a name of `PRESETS`; a JSON file with fx, fy, cx, cy, width and height; or these as numbers between
+            commas, in px, where width and height may be left out and are then 640 and 480.
+
+    Raises:
+        HandbenchError: if it is none of these, or no camera.
+    """
+    if text in PRESETS:
+        return PRESETS[text]
+    if text.lower().endswith(".json"):
+        return _camera_of_json(Path(text))
+    if "," in text:
+        return _camera_of_numbers(text.split(","), repr(text))
+    near = get_close_matches(text.lower(), PRESETS, n=1)
+    hint = f"did you mean {near[0]}? there are" if near else "give"
+    raise HandbenchError(f"unknown camera {text!r}; {hint} {', '.join(PRESETS)}, a .json file, or {_NUMBERS}")
+
+
+def _camera_of_json(path: Path) -> Camera:
+    try:
+        facts: dict[str, Any] = dict(json.loads(path.read_bytes()))
+        missing = [field.name for field in fields(Camera) if field.name not in facts]
+    except OSError as error:
+        raise HandbenchError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise HandbenchError(f"{path} is not a JSON object of fx, fy, cx, cy, width and height") from error
+    if missing:
+        raise HandbenchError(f"{path} has no {', '.join(missing)}; a camera needs fx, fy, cx, cy, width and height")
+    return _camera_of_numbers([facts[field.name] for field in fields(Camera)], str(path))
+
+
+def _camera_of_numbers(words: Sequence[Any], where: str) -> Camera:
+    try:
+        numbers = [float(word) for word in words]
+    except (ValueError, TypeError, OverflowError):
+        numbers = []
+    numbers += [640.0, 480.0] if len(numbers) == 4 else []
+    if len(numbers) != 6 or not all(map(math.isfinite, numbers)) or any(side % 1 for side in numbers[4:]):
+        raise HandbenchError(f"{where} is no camera; give {_NUMBERS}, width and height whole")
+    fx, fy, cx, cy, width, height = numbers
+    return Camera(fx, fy, cx, cy, int(width), int(height))
 
 
 def uvd_to_xyz(uvd: ArrayT, camera: Camera) -> ArrayT:

@@ -1,5 +1,9 @@
 """Projection and back-projection, against hand-computed points and each other, in NumPy and torch."""
 
+import json
+from dataclasses import asdict
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from handbench.camera import PRESETS, Camera, uvd_to_xyz, xyz_to_uvd
+from handbench.camera import PRESETS, Camera, parse_camera, uvd_to_xyz, xyz_to_uvd
 from handbench.errors import HandbenchError, ShapeError
 
 CAMERA = Camera(fx=500.0, fy=400.0, cx=320.0, cy=240.0, width=640, height=480)
@@ -58,3 +62,53 @@ def test_a_focal_length_is_positive(values: tuple[float, float], message: str) -
 def test_an_image_has_pixels() -> None:
     with pytest.raises(HandbenchError, match="0 x 480"):
         Camera(500, 500, 320, 240, 0, 480)
+
+
+def test_a_camera_by_name_numbers_or_file(tmp_path: Path) -> None:
+    assert parse_camera("kinect2") == Camera(363.9, 363.9, 255.4, 206.3, 512, 424)
+    assert parse_camera("500,400.0, 320,240") == CAMERA  # 640 x 480 unless said otherwise
+    assert parse_camera("500,400,320,240,512,424") == Camera(500, 400, 320, 240, 512, 424)
+    path = tmp_path / "camera.JSON"
+    path.write_text(json.dumps({"serial": "7", **asdict(CAMERA)}))
+    assert parse_camera(str(path)) == CAMERA
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("kinect", "unknown camera 'kinect'; did you mean kinect2"),
+        ("", "unknown camera ''; give hands17, kinect2"),
+        ("500,400,320", "is no camera; give fx,fy,cx,cy"),
+        ("500,400,320,240,640", "is no camera"),
+        ("500,400,320,240,640.5,480", "width and height whole"),
+        ("a,b,c,d", "is no camera"),
+        ("500,400,nan,240", "is no camera"),
+        ("500,400,320,240,inf,480", "is no camera"),
+        ("0,400,320,240", "focal lengths"),
+        ("500,400,320,240,0,480", "0 x 480"),
+        ("nowhere.json", "cannot read nowhere.json: No such file"),
+    ],
+)
+def test_what_is_no_camera(text: str, message: str) -> None:
+    with pytest.raises(HandbenchError, match=message):
+        parse_camera(text)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[500, 400]", "is not a JSON object"),
+        ("3", "is not a JSON object"),
+        ("{", "is not a JSON object"),
+        ("[" * 100_000, "is not a JSON object"),
+        ("{}", "has no fx, fy, cx, cy, width, height"),
+        ('{"fx": 1, "fy": 1, "cx": 1, "cy": 1, "width": [], "height": 2}', "is no camera"),
+        ('{"fx": 1, "fy": 1, "cx": 1, "cy": 1, "width": NaN, "height": 2}', "is no camera"),
+    ],
+)
+def test_a_file_that_is_no_camera(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "camera.json"
+    path.write_text(content)
+    with pytest.raises(HandbenchError, match=message) as caught:
+        parse_camera(str(path))
+    assert str(path) in str(caught.value)
