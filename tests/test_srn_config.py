@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import pytest
 
 from handbench.errors import HandbenchError
+from handbench.srn.command import train
 from handbench.srn.config import (
     ModelConfig,
     OptimConfig,
@@ -29,6 +31,13 @@ def test_paper_preset_is_the_defaults_and_both_are_the_paper() -> None:
     optim = config.optim
     assert (optim.lr, optim.momentum, optim.weight_decay) == (0.3, 0.9, 5e-4)
     assert (optim.batch_size, optim.epochs) == (32, 80)
+
+
+def test_the_help_names_every_preset() -> None:
+    (option,) = (param for param in train.params if param.name == "preset")
+    assert isinstance(option, click.Option)
+    assert option.help == "paper-nyu (default) or quick."
+    assert preset_names() == ("paper-nyu", "quick")
 
 
 def test_learning_rate_drops_tenfold_every_25_epochs() -> None:

@@ -29,7 +29,7 @@ class ModelConfig:
         backbone: one of `BACKBONES`, torchvision's ResNet of that name without pretrained weights.
         stages: T, how many times the pose is regressed.
         theta: radius around a joint inside which the re-parameterised pose is not 0, in `uvd_si_norm`.
-        crop_size: side S of the depth crop in px, a multiple of 4.
+        crop_size: side S of the depth crop in px, a multiple of 4; from 36 on the last residual layer has 2 x 2 pixels.
 
     Raises:
         HandbenchError: if a value is impossible.
@@ -45,8 +45,8 @@ class ModelConfig:
             raise HandbenchError(f"model.backbone is {self.backbone!r}, known are {', '.join(BACKBONES)}")
         _require(1 <= self.stages <= 16, "model.stages", self.stages, "between 1 and 16")
         _require(0 < self.theta < math.inf, "model.theta", self.theta, "positive")
-        possible = self.crop_size % STRIDE == 0 and 64 <= self.crop_size <= 1024
-        _require(possible, "model.crop_size", self.crop_size, f"a multiple of {STRIDE} between 64 and 1024")
+        possible = self.crop_size % STRIDE == 0 and 36 <= self.crop_size <= 1024
+        _require(possible, "model.crop_size", self.crop_size, f"a multiple of {STRIDE} between 36 and 1024")
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,16 @@ def batches(
     )
 
 
+def in_order(rows: Rows) -> list[Key]:
+    """Keys of rows as they come, for crops without augmentation."""
+    return [(0, int(row)) for row in rows]
+
+
+def scored_names(store: Store) -> tuple[str, ...]:
+    """Names of the scored joints of a store, in the order of the literature."""
+    return tuple(store.spec.joints.names[joint] for joint in store.spec.joints.scored)
+
+
 def croppable_rows(split: Split) -> Rows:
     """Rows whose frame is good and has a centre in front of the camera, in order."""
     placed = np.isfinite(split.center_xyz).all(axis=1) & (split.center_xyz[:, 2] > 0)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +15,12 @@ from handbench.camera import xyz_to_uvd
 from handbench.console import note, progress
 from handbench.errors import HandbenchError
 from handbench.predictions import Predictions
+from handbench.preprocess import HandBox
 from handbench.srn.checkpoint import load_checkpoint, require_joints
-from handbench.srn.data import HandCrops, Rows, batches, croppable_rows, stored_box
+from handbench.srn.data import HandCrops, Sample, batches, croppable_rows, in_order, scored_names, stored_box
 from handbench.srn.model import SRN
 from handbench.srn.run import CHECKPOINTS, RunFolder
-from handbench.store import Split, Store
+from handbench.store import Store
 
 
 def predict(
@@ -49,8 +51,9 @@ def predict(
     rows = croppable_rows(split)
     uvd = np.full((len(split), len(joints), 3), np.nan)
     crops = HandCrops(store_path, split_name, card.config.model.crop_size)
+    loader = batches(crops, in_order(rows), batch_size, workers, device)
     with progress(f"predict {split_name}", len(rows), "frames") as advance:
-        xyz = predict_xyz(model, crops, split, rows, device, batch_size, workers, advance)
+        xyz = predict_xyz(model, loader, stored_box(split, rows), device, advance)
     uvd[rows] = xyz_to_uvd(xyz, store.camera)
     if left_out := len(split) - len(rows):
         note(f"{left_out} of {len(split)} frames have no usable image or centre; their predictions are NaN")
@@ -67,41 +70,29 @@ def predict(
 @torch.inference_mode()
 def predict_xyz(
     model: SRN,
-    crops: HandCrops,
-    split: Split,
-    rows: Rows,
+    loader: Iterable[Sample],
+    box: HandBox[npt.NDArray[Any]],
     device: torch.device,
-    batch_size: int,
-    workers: int = 0,
     advance: Callable[[int], None] = lambda count: None,
 ) -> npt.NDArray[np.float64]:
-    """The last stage's pose of some rows, through Eq. 4 into the camera frame.
+    """The last stage's pose of some frames, through Eq. 4 into the camera frame.
 
     Args:
         model: in evaluation mode.
-        crops: not augmented.
-        split: the same split, for the boxes.
-        rows: to predict, in this order.
+        loader: batches of upright crops.
+        box: a batch, the boxes of those crops in the same order.
         device: of the model.
-        batch_size: frames at once.
-        workers: processes that read and crop.
         advance: told the number of frames after every batch.
 
     Returns:
-        (len(rows), J, 3) mm, camera frame.
+        (frames, J, 3) mm, camera frame.
     """
     poses = [np.empty((0, model.joints, 3), dtype=np.float64)]
-    for batch in batches(crops, [(0, int(row)) for row in rows], batch_size, workers, device):
+    for batch in loader:
         pose = model(batch["depth"].to(device, non_blocking=True))[-1]
         poses.append(pose.cpu().numpy().astype(np.float64))
         advance(len(pose))
-    box = stored_box(split, rows)
     return box.bb_to_xyz(box.si_norm_to_bb(np.concatenate(poses)))
-
-
-def scored_names(store: Store) -> tuple[str, ...]:
-    """Names of the scored joints of a store, in the order of the literature."""
-    return tuple(store.spec.joints.names[joint] for joint in store.spec.joints.scored)
 
 
 def find_checkpoint(run: Path, which: str) -> Path:

@@ -13,22 +13,35 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from handbench.console import note, progress
 from handbench.errors import HandbenchError
+from handbench.preprocess import HandBox
 from handbench.scores import joint_error
 from handbench.srn.checkpoint import Card, save_checkpoint
-from handbench.srn.config import TrainConfig
-from handbench.srn.data import EpochOrder, HandCrops, Rows, Sample, batches, hold_out, labelled_rows
+from handbench.srn.config import OptimConfig, TrainConfig
+from handbench.srn.data import (
+    EpochOrder,
+    HandCrops,
+    Sample,
+    batches,
+    hold_out,
+    in_order,
+    labelled_rows,
+    scored_names,
+    stored_box,
+)
 from handbench.srn.loss import stage_losses
 from handbench.srn.model import SRN
-from handbench.srn.predict import predict_xyz, scored_names
+from handbench.srn.predict import predict_xyz
 from handbench.srn.run import Epoch, RunFolder
-from handbench.store import Split, Store
+from handbench.store import Store
 
 
 @dataclass
@@ -42,15 +55,23 @@ class Training:
 
 @dataclass(frozen=True)
 class Frames:
-    """What a run learns from and is watched on: rows of the split "train", and the crops that read them."""
+    """What a run learns from and is watched on: frames of the split "train".
+
+    Attributes:
+        store: where they are.
+        order: the frames to train on, in the order of the epoch that is set there.
+        batches: of them, augmented.
+        held_out: batches of the others, upright.
+        held_out_box: the boxes of the others, a batch.
+        held_out_xyz: (frames, J, 3) mm, their scored joints.
+    """
 
     store: Store
-    split: Split
-    scored: list[int]
-    train_rows: Rows
-    held_out: Rows
-    augmented: HandCrops
-    upright: HandCrops
+    order: EpochOrder
+    batches: Iterable[Sample]
+    held_out: Iterable[Sample]
+    held_out_box: HandBox[npt.NDArray[Any]]
+    held_out_xyz: npt.NDArray[np.float32]
 
 
 def train(
@@ -81,25 +102,22 @@ def train(
         HandbenchError: if the store has no split "train" or no labelled frames there, is not the store that the run
             began with, the folder exists and neither `resume` nor `overwrite` is set, or the loss is no longer finite.
     """
-    frames = choose_frames(store_path, config)
-    training = start(config, len(frames.scored), device)
+    frames = choose_frames(store_path, config, device)
+    training = start(config, frames.held_out_xyz.shape[1], device)
     if resume:
         go_on(training, run, frames.store)
         run.write_config(config)
     else:
         run.create(config, overwrite)
-    order = EpochOrder(frames.train_rows, config.seed)
-    loader = batches(frames.augmented, order, config.optim.batch_size, config.data.workers, device)
     done, last = len(training.log), config.optim.epochs
     note(
-        f"{len(frames.train_rows)} frames to train on, {len(frames.held_out)} held out, "
+        f"{len(frames.order)} frames to train on, {len(frames.held_out_xyz)} held out, "
         f"{sum(p.numel() for p in training.model.parameters()):,} parameters, device {device.type}"
     )
     with SummaryWriter(str(run.path), purge_step=done + 1) as writer:
         for number in range(done + 1, last + 1):
-            order.epoch = number
-            with progress(f"epoch {number}/{last}", len(order), "frames") as advance:
-                epoch = one_epoch(training, loader, frames, config, number, device, advance)
+            with progress(f"epoch {number}/{last}", len(frames.order), "frames") as advance:
+                epoch = one_epoch(training, frames, config.optim, number, device, advance)
             training.log.append(epoch)
             save(training, run, frames.store, config)
             report(epoch, last, writer)
@@ -117,22 +135,28 @@ def summary(log: list[Epoch]) -> str:
     )
 
 
-def choose_frames(store_path: Path, config: TrainConfig) -> Frames:
+def choose_frames(store_path: Path, config: TrainConfig, device: torch.device) -> Frames:
     """The labelled frames of the split "train", some of them held out.
 
     Raises:
         HandbenchError: if there is no such split, or nothing in it to train on.
     """
-    store = Store(store_path)
+    store, data = Store(store_path), config.data
     split, scored = store["train"], list(store.spec.joints.scored)
-    rows = labelled_rows(split, scored)
-    train_rows, held_out = hold_out(rows, config.data.validation_fraction, config.data.validation_blocks)
-    if not len(train_rows):
+    rows, held_out = hold_out(labelled_rows(split, scored), data.validation_fraction, data.validation_blocks)
+    if not len(rows):
         raise HandbenchError(f"{store_path} has no labelled frames to train on in split train ({len(split)} frames)")
-    size, cache = config.model.crop_size, config.data.cache
-    augmented = HandCrops(store_path, "train", size, config.augment, config.seed, cache)
+    size, batch_size = config.model.crop_size, config.optim.batch_size
+    augmented = HandCrops(store_path, "train", size, config.augment, config.seed, data.cache)
+    upright = HandCrops(store_path, "train", size, cache=data.cache)
+    order = EpochOrder(rows, config.seed)
     return Frames(
-        store, split, scored, train_rows, held_out, augmented, HandCrops(store_path, "train", size, cache=cache)
+        store,
+        order,
+        batches(augmented, order, batch_size, data.workers, device),
+        batches(upright, in_order(held_out), batch_size, data.workers, device),
+        stored_box(split, held_out),
+        split.joints_xyz[held_out][:, scored],
     )
 
 
@@ -149,21 +173,22 @@ def start(config: TrainConfig, joints: int, device: torch.device) -> Training:
 
 def one_epoch(
     training: Training,
-    loader: Iterable[Sample],
     frames: Frames,
-    config: TrainConfig,
+    optim: OptimConfig,
     number: int,
     device: torch.device,
     advance: Callable[[int], None],
 ) -> Epoch:
     """Train over all frames once, then look at the held-out ones."""
-    began, lr = time.monotonic(), config.optim.lr_at(number)
+    began, lr = time.monotonic(), optim.lr_at(number)
     for group in training.optimizer.param_groups:
         group["lr"] = lr
-    losses = step_through(training, loader, config.optim.loss_weight, device, advance)
-    if not all(map(math.isfinite, losses)):
-        raise HandbenchError(f"the loss of epoch {number} is not finite; lower optim.lr, which is {config.optim.lr}")
-    error = validation_error(training.model, frames, config, device)
+    frames.order.epoch = number
+    losses = step_through(training, frames.batches, optim.loss_weight, device, advance)
+    finite = all(map(math.isfinite, losses))
+    error = validation_error(training.model, frames, device) if finite else None
+    if not finite or (error is not None and not math.isfinite(error)):
+        raise HandbenchError(f"the loss of epoch {number} is not finite; lower optim.lr, which is {optim.lr}")
     return Epoch(number, lr, sum(losses), losses, error, round(time.monotonic() - began, 3))
 
 
@@ -189,14 +214,13 @@ def step_through(
     return tuple((total / count).tolist())
 
 
-def validation_error(model: SRN, frames: Frames, config: TrainConfig, device: torch.device) -> float | None:
+def validation_error(model: SRN, frames: Frames, device: torch.device) -> float | None:
     """Mean error of the held-out frames over their labelled scored joints, mm; None without such frames."""
-    if not len(frames.held_out):
+    if not len(frames.held_out_xyz):
         return None
-    model.eval()
-    pred_xyz = predict_xyz(model, frames.upright, frames.split, frames.held_out, device, config.optim.batch_size)
-    true_xyz = frames.split.joints_xyz[frames.held_out][:, frames.scored]
-    return float(np.nanmean(joint_error(pred_xyz, true_xyz)))
+    pred_xyz = predict_xyz(model.eval(), frames.held_out, frames.held_out_box, device)
+    labelled = np.isfinite(frames.held_out_xyz).all(axis=-1)
+    return float(joint_error(pred_xyz, frames.held_out_xyz)[labelled].mean())
 
 
 def save(training: Training, run: RunFolder, store: Store, config: TrainConfig) -> None:
