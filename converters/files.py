@@ -93,6 +93,19 @@ def read_png(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], expected:
     return np.asarray(image)
 
 
+def write_raw(path: Path, data: bytes) -> None:
+    """Write a file, and the folders above it.
+
+    Raises:
+        HandbenchError: if that cannot be.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        raise HandbenchError(f"cannot write {path}: {error.strerror or error}") from error
+
+
 def fingerprint(path: Path) -> dict[str, Any]:
     """Size in bytes and SHA-256 of a file."""
     with path.open("rb") as file:

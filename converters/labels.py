@@ -17,6 +17,7 @@ from handbench.errors import HandbenchError
 
 _BLOCK = 1 << 20  # bytes; from 1/4 MB on the speed is the same
 _LONGEST_LINE = 1 << 16  # bytes; the longest of the four data sets has fewer than 1,000
+_LONGEST_NAME = 255  # bytes; names are kept side by side, each as wide as the longest
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -42,7 +43,7 @@ def label_blocks(
     line = 1
     for text in _blocks(path):
         starts, ends = token_grid(text, 1 + columns, path, line)
-        names = [text[a:b].decode(errors="backslashreplace") for a, b in zip(starts[:, 0], ends[:, 0], strict=True)]
+        names = _names(text, starts[:, 0], ends[:, 0], path)
         if keep is not None:
             kept = np.array([keep(name) for name in names], dtype=np.bool_)
             names = [name for name, wanted in zip(names, kept.tolist(), strict=True) if wanted]
@@ -102,6 +103,27 @@ def numbers(text: bytes, starts: Indices, ends: Indices, path: Path, line: int) 
         shown = word[:30].decode(errors="backslashreplace")
         line += text.count(b"\n", 0, at)
         raise HandbenchError(f"{path}, line {line}: {shown!r} is not a number") from error
+
+
+def stored_joints(xyz: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Joints as a table of frames holds them.
+
+    Args:
+        xyz: (..., 3) mm.
+
+    Returns:
+        (..., 3) mm; NaN for the whole joint where one of its numbers is not finite.
+    """
+    with np.errstate(over="ignore"):  # a number beyond float32 is infinite, and so no label
+        stored = xyz.astype(np.float32)
+    return np.where(np.isfinite(stored).all(axis=-1, keepdims=True), stored, np.float32(np.nan))
+
+
+def _names(text: bytes, starts: Indices, ends: Indices, path: Path) -> list[str]:
+    if len(starts) and (longest := int((ends - starts).max())) > _LONGEST_NAME:
+        raise HandbenchError(f"{path} is no label file: a name of {longest} bytes, at most {_LONGEST_NAME} can be")
+    places = zip(starts.tolist(), ends.tolist(), strict=True)
+    return [text[start:end].decode(errors="backslashreplace") for start, end in places]
 
 
 def _is_number(word: bytes) -> bool:
