@@ -21,7 +21,7 @@ SPEC = DatasetSpec(
         labels=("Palm", *(f"{f}.{s}" for f in ("Thumb", "Index", "Mid", "Ring", "Pinky") for _, s in _SEGMENTS)),
     ),
     handedness="left",  # the way thumb and fingers curl in the test labels (NYU the other way); so says Pose-REN
-    background=32001,  # DeepPrior's importer; others clip at 30000 or 32000, and 0 occurs too
+    background=32001,  # DeepPrior's importer, and what we write; others clip at 30000 or 32000, and 0 occurs too
     depth_range_mm=(100.0, 600.0),  # V2V-PoseNet
     cube_mm={"*": 200.0},  # SRN and V2V-PoseNet; DeepPrior and Pixelwise Regression 250
     splits=(
@@ -63,6 +63,7 @@ SPEC = DatasetSpec(
         "in text mode an empty line follows every record",
         "rotated training copies lie in a folder named by their angle (45, 67-5, -90, ...) above the sequence's folder",
         "one label names image_-001.png (sequence 201406030937); treat it as a label without a usable image",
+        "loaders of A2J and TriHorn-Net skip 8 training frames or rotated copies of them; why is not said",
         "the refined centres of V2V-PoseNet are xyz made with 241.42; project them with that camera",
         "bone lengths vary by 1.6 to 4.6 mm within a test sequence: the labels are noisy",
     ),

@@ -72,6 +72,7 @@ SPEC = DatasetSpec(
         "frames are concatenated subject by subject, gestures in the order 1 to 9, I, IP, L, MP, RP, T, TIP, Y",
         "the box in a .bin file ends before right and bottom: (right - left) x (bottom - top) depths",
         "'500 frames a gesture' is nominal; joint.txt says in its first line how many there are",
-        "about 130 frames have faulty labels or hardly any depth; published numbers count them all the same",
+        "two published lists call 126 and 133 frames of the old release invalid (faulty labels, hardly any depth); "
+        "published numbers count them all the same",
     ),
 )
