@@ -1,0 +1,188 @@
+"""A store as other programs want it: the raw tree of its data set, or the label text of the literature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from importlib import import_module
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from handbench.camera import Camera, xyz_to_uvd
+from handbench.console import claim_output, note, progress, whole_or_nothing
+from handbench.converters.protocol import Writer
+from handbench.errors import HandbenchError
+from handbench.store import FrameStatus, FrameTable, Split, Store
+from handbench.store.blocks import depth_blocks
+
+WRITERS = {
+    "nyu": "handbench.converters.nyu:NyuWriter",
+    "icvl": "handbench.converters.icvl:IcvlWriter",
+    "msra": "handbench.converters.msra:MsraWriter",
+    "hands17": "handbench.converters.hands17:Hands17Writer",
+}
+"""Name of the data set -> where the writer of its raw tree is."""
+_WITHOUT_IMAGE = (FrameStatus.IMAGE_MISSING, FrameStatus.IMAGE_CORRUPT)
+_ROWS = 1 << 12  # frames of labels turned into text at a time
+
+
+def write_raw_tree(store: Store, out: Path, overwrite: bool = False) -> str:
+    """Write a store back as the raw tree of its data set; converted again it gives an equal store.
+
+    A frame whose image was missing or damaged is written without one.
+
+    Args:
+        store: the store.
+        out: the folder to make; it appears when it is whole.
+        overwrite: replace `out` if it exists.
+
+    Returns:
+        What was done, in a line.
+
+    Raises:
+        HandbenchError: if `out` exists, the data set has no writer, the frames do not fit the raw layout (one subject
+            of NYU has gaps in its numbers), or the store is damaged.
+    """
+    claim_output(out, overwrite)
+    splits = [store[name] for name in store.splits]
+    without = 0
+    with whole_or_nothing(out) as partial, progress("export raw", sum(map(len, splits)), "frames") as advance:
+        partial.mkdir()
+        writer = _writer(store, partial)
+        for split in splits:
+            without += int(np.isin(split.status, _WITHOUT_IMAGE).sum())
+            writer.write_split(split.name, _table(split), _images(split, advance))
+        if store.release == "synthetic":
+            _mark_synthetic(writer, store.spec.name, {split.name: _subject_frames(split) for split in splits})
+    frames = " + ".join(f"{len(split):,} {split.name}" for split in splits)
+    lack = f", {without:,} of them without an image" if without else ""
+    return f"{out}: {frames} frames{lack} in the raw layout of {store.spec.title}"
+
+
+def _writer(store: Store, root: Path) -> Writer:
+    """The writer of the store's data set, with the options of the conversion that it knows.
+
+    Raises:
+        HandbenchError: if there is none.
+    """
+    if store.spec.name not in WRITERS:
+        names = ", ".join(WRITERS)
+        raise HandbenchError(f"{store.path}: no writer for the raw layout of {store.spec.name}; there are {names}")
+    module, _, attribute = WRITERS[store.spec.name].partition(":")
+    factory = getattr(import_module(module), attribute)
+    known = signature(factory).parameters
+    options = store.provenance.get("options", {})
+    # "auto" is a reader's question to the files; a writer has its own form.
+    writer: Writer = factory(root, **{k: v for k, v in options.items() if k in known and v != "auto"})
+    return writer
+
+
+def _table(split: Split) -> FrameTable:
+    """The tables of a split as a reader of the raw tree gives them."""
+    return FrameTable(
+        image=np.full(len(split), "", dtype=np.str_),
+        frame_key=split.frame_key,
+        subject=split.subject,
+        sequence=split.sequence,
+        view=split.view,
+        joints_xyz=split.joints_xyz,
+        bbox=split.bbox,
+        viewpoint=split.viewpoint,
+    )
+
+
+def _images(split: Split, advance: Callable[[int], None]) -> Iterator[npt.NDArray[Any] | None]:
+    """Every frame in order; None where there was no image."""
+    absent = np.isin(split.status, _WITHOUT_IMAGE)
+    for block in depth_blocks(split):
+        for row, depth in zip(block.rows, block.depth, strict=True):
+            yield None if absent[row] else depth
+        advance(len(block.rows))
+
+
+def _subject_frames(split: Split) -> dict[str, int]:
+    """Number of frames of each subject in the order of the frames of one view."""
+    subjects = split.subject[split.view == split.view[0]]
+    names, first, counts = np.unique(subjects, return_index=True, return_counts=True)
+    return {str(names[i]): int(counts[i]) for i in np.argsort(first)}
+
+
+def _mark_synthetic(writer: Writer, name: str, subjects: Mapping[str, Mapping[str, int]]) -> None:
+    """Say in the tree that its hands are rendered, and whose they are where the raw layout cannot tell."""
+    mark: Callable[..., None] | None = getattr(writer, "mark_synthetic", None)
+    if mark is None:
+        raise HandbenchError(f"the raw layout of {name} cannot say that its hands are synthetic; nothing was written")
+    if signature(mark).parameters:
+        mark(subjects)
+    else:
+        mark()
+
+
+def write_labels(store: Store, split: str, out: Path, overwrite: bool = False) -> str:
+    """Write the labels of a split as uvd text: scored joints, one frame a line, three decimals.
+
+    The text joins predictions by line, so every frame has its line; the keys stand in a second file, line by line.
+    Joints without a label, and frames that are not scored because their status is not ok, are `nan`.
+
+    Args:
+        store: the store; uvd refers to its camera.
+        split: name of the split.
+        out: the text to make; the keys go to the path of `keys_beside`. Both appear when they are whole.
+        overwrite: replace them if they exist.
+
+    Returns:
+        What was done, in a line.
+
+    Raises:
+        HandbenchError: if an output exists, the split does not, or it has no labels.
+    """
+    keys = keys_beside(out)
+    for path in (out, keys):
+        claim_output(path, overwrite)
+    frames = store[split]
+    scored = list(store.spec.joints.scored)
+    lines = 0
+    with ExitStack() as stack:
+        text, names = (
+            stack.enter_context(stack.enter_context(whole_or_nothing(path)).open("w", encoding="utf-8", newline="\n"))
+            for path in (out, keys)
+        )
+        for start in range(0, len(frames), _ROWS):
+            rows = slice(start, start + _ROWS)
+            uvd = _scored_uvd(frames, rows, scored, store.camera)
+            lines += int(np.isfinite(uvd).all(axis=-1).any(axis=-1).sum())
+            np.savetxt(text, uvd.reshape(len(uvd), -1), fmt="%.3f", delimiter=" ", newline="\n")
+            names.writelines(f"{key}\n" for key in frames.frame_key[rows].tolist())
+        if not lines:
+            raise HandbenchError(
+                f"{store.path}: no frame of split {split} is labelled and ok; there is nothing to write"
+            )
+    _say_if_scored_otherwise(store)
+    return f"{out}: {len(frames):,} lines, {lines:,} with labels of {len(scored)} joints; frame keys in {keys.name}"
+
+
+def keys_beside(path: Path) -> Path:
+    """Where the frame keys of a label text go: labels.txt has them in labels.keys.txt."""
+    return path.with_name(f"{path.stem}.keys{path.suffix}")
+
+
+def _scored_uvd(split: Split, rows: slice, scored: list[int], camera: Camera) -> npt.NDArray[np.float64]:
+    """(n, J, 3) px, px, mm; NaN where not labelled and in frames that are not OK."""
+    joints = split.joints_xyz[rows][:, scored].astype(np.float64)
+    joints[~np.isfinite(joints).all(axis=-1) | (joints[..., 2] == 0)] = np.nan
+    joints[split.status[rows] != FrameStatus.OK] = np.nan
+    return xyz_to_uvd(joints, camera)
+
+
+def _say_if_scored_otherwise(store: Store) -> None:
+    """Warn where a text would be turned into mm with intrinsics that are not those of the store."""
+    ours, theirs = store.camera, store.spec.scoring_camera
+    if max(abs(theirs.fx / ours.fx - 1), abs(theirs.fy / ours.fy - 1)) > 0.01:
+        note(
+            f"a text is scored with the camera of the literature, fx {theirs.fx:g} px; this store has fx {ours.fx:g}, "
+            "so errors would come out in other millimetres: score against the store itself"
+        )
