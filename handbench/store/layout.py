@@ -16,7 +16,8 @@ FORMAT = 1
 """The format this version writes. A reader refuses newer ones."""
 
 DEPTH = "depth"
-COMPLETE, BUILDING = "complete", "building"
+COMPLETE, BUILDING, RECENTERING = "complete", "building", "recentering"
+"""States of a store. RECENTERING: its centres are being replaced, and those that are there may be mixed."""
 
 
 class FrameStatus(IntEnum):

@@ -15,7 +15,7 @@ import zarr.errors
 from handbench.camera import Camera
 from handbench.datasets import DatasetSpec
 from handbench.errors import HandbenchError
-from handbench.store.layout import COLUMNS, COMPLETE, DEPTH, FORMAT, FrameStatus
+from handbench.store.layout import COLUMNS, COMPLETE, DEPTH, FORMAT, RECENTERING, FrameStatus
 
 ScalarT = TypeVar("ScalarT", bound=np.generic)
 
@@ -129,22 +129,28 @@ class Split:
 class Store:
     """A store that is whole.
 
+    Args:
+        path: where it lies.
+        recentering: open it also where replacing its centres was interrupted, to finish that (`store.edit`).
+
     Attributes:
         path: where it lies.
         spec: facts of the data set, as the converter knew them.
         camera: relates uvd and xyz in this store.
         release: of the raw data, "" if there is only one.
         provenance: what it was made from.
+        interrupted: the splits whose centres were being replaced when that was interrupted; else none.
 
     Raises:
         HandbenchError: if there is no store, it is not finished, or its format is newer than this version knows.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, recentering: bool = False) -> None:
         self.path = path
         self._root = _open(path)
         attributes: dict[str, Any] = self._root.attrs.asdict()
-        _check_format(path, attributes)
+        _check_format(path, attributes, recentering)
+        self.interrupted: tuple[str, ...] = tuple(attributes.get(RECENTERING, ()))
         self.spec = DatasetSpec.from_dict(attributes["dataset"])
         self.camera = Camera(**attributes["camera"])
         self.release = str(attributes["release"])
@@ -182,7 +188,7 @@ def _open(path: Path) -> zarr.Group:
         raise HandbenchError(f"{path} is not a Zarr group; a store is made by 'handbench convert'") from error
 
 
-def _check_format(path: Path, attributes: Mapping[str, Any]) -> None:
+def _check_format(path: Path, attributes: Mapping[str, Any], recentering: bool) -> None:
     version = attributes.get("handbench_format")
     if not isinstance(version, int):
         raise HandbenchError(f"{path} is a Zarr group but no handbench store; a store is made by 'handbench convert'")
@@ -190,5 +196,10 @@ def _check_format(path: Path, attributes: Mapping[str, Any]) -> None:
         raise HandbenchError(
             f"{path} has store format {version}, this handbench reads up to {FORMAT}: upgrade handbench"
         )
-    if attributes.get("state") != COMPLETE:
+    if attributes.get("state") == RECENTERING and not recentering:
+        raise HandbenchError(
+            f"{path}: replacing its centres was interrupted; "
+            "repeat 'handbench centers compute' or 'handbench centers import' on it to finish that"
+        )
+    if attributes.get("state") not in (COMPLETE, RECENTERING):
         raise HandbenchError(f"{path} is not finished (state {attributes.get('state')!r}); convert the raw data again")

@@ -6,8 +6,7 @@ Writers never share a shard, so any number of threads or processes may write dep
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -146,8 +145,7 @@ class StoreWriter:
     def finish(self) -> None:
         """Declare the store whole and consolidate its metadata."""
         self._root.attrs["state"] = COMPLETE
-        with _quiet_about_consolidation():
-            zarr.consolidate_metadata(str(self.path))
+        consolidate(self.path)
 
     @staticmethod
     def _put(group: Any, name: str, column: Column, values: npt.NDArray[Any]) -> None:
@@ -202,9 +200,11 @@ def smaller_codec(frames: Sequence[npt.NDArray[Any]]) -> str:
     return min(CODECS, key=packed)
 
 
-@contextmanager
-def _quiet_about_consolidation() -> Iterator[None]:
-    """Zarr warns that consolidated metadata is not in the v3 specification yet; xarray warns without it."""
+def consolidate(store: Path) -> None:
+    """Copy the metadata of all arrays into that of the root.
+
+    Zarr warns that consolidated metadata is not in the v3 specification yet; xarray warns without it.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-        yield
+        zarr.consolidate_metadata(str(store))

@@ -1,0 +1,117 @@
+"""Changes a store that is whole: puts other centres into it.
+
+Every file is replaced at once or not at all (zarr's local store renames), but the centres, their attributes and the
+status are several files. So the root says `recentering` while they are written: a store is read with all of the old
+centres, with all of the new ones, or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from filelock import FileLock, Timeout
+
+from handbench.errors import HandbenchError, ShapeError
+from handbench.store.layout import COLUMNS, COMPLETE, RECENTERING
+from handbench.store.reader import Store
+from handbench.store.writer import consolidate
+
+
+@dataclass(frozen=True)
+class NewCenters:
+    """Centres for all frames of one split.
+
+    Attributes:
+        center_xyz: (N, 3) mm, camera frame, y down; NaN = none.
+        status: (N,) values of `FrameStatus` that go with them.
+        attributes: `center_method`, and what else is to be said of the centres; plain data for JSON.
+
+    Raises:
+        ShapeError: if the shapes do not belong together.
+    """
+
+    center_xyz: npt.NDArray[Any]
+    status: npt.NDArray[np.uint8]
+    attributes: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if self.center_xyz.shape != (len(self.status), 3):
+            raise ShapeError(f"centres {self.center_xyz.shape} and status {self.status.shape} are not (N, 3) and (N,)")
+
+
+def replace_centers(path: Path, new: Mapping[str, NewCenters]) -> None:
+    """Put new centres in the place of the old ones, with their status and attributes.
+
+    If it is interrupted, readers refuse the store, and replacing the centres of the same splits again finishes it.
+
+    Args:
+        path: of the store.
+        new: centres by split.
+
+    Raises:
+        HandbenchError: if there is no store, another process writes to it, it cannot be written, or an interrupted
+            replacement concerned a split that is not in `new`.
+        ShapeError: if a split has another number of frames.
+    """
+    with _alone(path):
+        store = Store(path, recentering=True)
+        if left := [split for split in store.interrupted if split not in new]:
+            raise HandbenchError(
+                f"{path}: replacing the centres of {', '.join(store.interrupted)} was interrupted; "
+                f"'handbench centers compute' without --split, or for {', '.join(left)}, must come first"
+            )
+        for split, centers in new.items():
+            if len(store[split]) != len(centers.status):
+                raise ShapeError(f"split {split} has {len(store[split])} frames, not {len(centers.status)}")
+        try:
+            _replace(path, new)
+        except OSError as error:
+            raise HandbenchError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _replace(path: Path, new: Mapping[str, NewCenters]) -> None:
+    """The writes, in the order that makes an interruption harmless."""
+    root = zarr.open_group(str(path), mode="r+", use_consolidated=False)
+    root.attrs.update({"state": RECENTERING, RECENTERING: list(new)})
+    for split, centers in new.items():
+        _write(path / split / "status", centers.status)
+        column = _write(path / split / "center_xyz", centers.center_xyz)
+        column.attrs.put({**COLUMNS["center_xyz"].attributes, **centers.attributes})
+    consolidate(path)  # with the new attributes, before the store is declared whole
+    root = zarr.open_group(str(path), mode="r+", use_consolidated=True)
+    root.attrs.put({**{k: v for k, v in root.attrs.asdict().items() if k != RECENTERING}, "state": COMPLETE})
+
+
+def _write(path: Path, values: npt.NDArray[Any]) -> zarr.Array[Any]:
+    """Write a table of one chunk, so that it is the old one or the new one at any moment."""
+    array = zarr.open_array(str(path), mode="r+")
+    array[...] = values.astype(array.dtype)
+    return array
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the lock of a store, the one a conversion to the same place holds.
+
+    Raises:
+        HandbenchError: if another process holds it, or the folder cannot be written.
+    """
+    lock = FileLock(path.with_name(f"{path.name}.lock"))
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise HandbenchError(f"another process is writing {path}; wait for it") from error
+    except OSError as error:
+        raise HandbenchError(f"{path.parent} cannot be written: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
