@@ -14,7 +14,8 @@ import numpy.typing as npt
 from handbench.errors import FrameError, HandbenchError
 from handbench.store import FrameStatus
 
-_PNG_END = b"IEND\xaeB`\x82"
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_CHUNK = 12  # bytes of a chunk besides its data: length, kind, checksum
 
 
 def folder_names(folder: Path) -> frozenset[str]:
@@ -63,6 +64,36 @@ def read_frame(path: Path) -> bytes:
         raise FrameError(f"cannot read {path}: {error.strerror or error}", FrameStatus.IMAGE_CORRUPT) from error
 
 
+def decode_png(path: Path) -> npt.NDArray[Any]:
+    """A PNG that is whole, as OpenCV gives it: (H, W) or (H, W, channels), channels blue, green, red.
+
+    Raises:
+        FrameError: with status IMAGE_MISSING or IMAGE_CORRUPT.
+    """
+    data = read_frame(path)
+    # OpenCV says only that it failed, and takes minutes and gigabytes for a chunk whose length is damaged.
+    if not _is_whole_png(data):
+        raise FrameError(f"{path} is truncated or no PNG ({len(data)} bytes)", FrameStatus.IMAGE_CORRUPT)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # a header that asks for more pixels than OpenCV decodes
+        image = None
+    if image is None:
+        raise FrameError(f"{path} cannot be decoded", FrameStatus.IMAGE_CORRUPT)
+    return np.asarray(image)
+
+
+def _is_whole_png(data: bytes) -> bool:
+    """Whether the chunks follow each other up to the last one, and none is longer than the file."""
+    at = len(_PNG_START) if data.startswith(_PNG_START) else len(data)
+    while at + _PNG_CHUNK <= len(data):
+        kind = data[at + 4 : at + 8]
+        at += _PNG_CHUNK + int.from_bytes(data[at : at + 4])
+        if kind == b"IEND":
+            return at <= len(data)
+    return False
+
+
 def read_png(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], expected: str) -> npt.NDArray[Any]:
     """A PNG that is whole and of the type and size it must have.
 
@@ -75,22 +106,13 @@ def read_png(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], expected:
     Raises:
         FrameError: with status IMAGE_MISSING or IMAGE_CORRUPT.
     """
-    data = read_frame(path)
-    # OpenCV says only that it failed, and libpng prints past us; the missing end of a truncated file says more.
-    if _PNG_END not in data[-64:]:
-        raise FrameError(f"{path} is truncated or no PNG ({len(data)} bytes)", FrameStatus.IMAGE_CORRUPT)
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:  # a header that asks for more pixels than OpenCV decodes
-        image = None
-    if image is None:
-        raise FrameError(f"{path} cannot be decoded", FrameStatus.IMAGE_CORRUPT)
+    image = decode_png(path)
     if image.shape != shape or image.dtype != dtype:
         found = f"{image.shape[1]} x {image.shape[0]}, {1 if image.ndim == 2 else image.shape[2]} x {image.dtype}"
         raise FrameError(
             f"{path} is {found}; it must be {expected} of {shape[1]} x {shape[0]} pixels", FrameStatus.IMAGE_CORRUPT
         )
-    return np.asarray(image)
+    return image
 
 
 def write_raw(path: Path, data: bytes) -> None:

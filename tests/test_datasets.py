@@ -130,6 +130,15 @@ def test_a_joint_set_refuses_a_loop_and_odd_lengths() -> None:
         replace(dataset("icvl").joints, labels=("Palm",))
 
 
+def test_a_data_set_may_have_no_joints_and_no_protocol() -> None:
+    nothing = JointSet((), (), (), (), ())
+    assert (len(nothing), nothing.scored_edges, nothing.scored_fingers) == (0, (), ())
+    spec = replace(dataset("icvl"), name="mine", joints=nothing, protocols=())
+    assert DatasetSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+    with pytest.raises(HandbenchError, match="mine has no protocol: nothing says how to score it"):
+        _ = spec.protocol
+
+
 def test_joint_order_between_hands17_and_msra() -> None:
     hands17, msra = dataset("hands17").joints, dataset("msra").joints
     assert joint_order(hands17, msra) == MSRA_OF_HANDS17

@@ -121,7 +121,7 @@ class DatasetSpec:
         camera: intrinsics of the authors, used for conversion.
         scoring_camera: intrinsics that the literature scores predictions in uvd with.
         joints: names, tree, fingers and scored joints.
-        handedness: "right", "left" or "mixed".
+        handedness: "right", "left", "mixed" or "unknown".
         background: the raw depth value that means "nothing here" (besides 0), or None.
         depth_range_mm: (near, far), the thresholds that the literature takes a hand's depth from.
         cube_mm: full side of the crop cube in mm by subject; the key "*" stands for all others.
@@ -176,7 +176,13 @@ class DatasetSpec:
 
     @property
     def protocol(self) -> Protocol:
-        """The protocol that the literature uses by default: the first one."""
+        """The protocol that the literature uses by default: the first one.
+
+        Raises:
+            HandbenchError: if the data set has none, as images without labels have none.
+        """
+        if not self.protocols:
+            raise HandbenchError(f"{self.name} has no protocol: nothing says how to score it")
         return self.protocols[0]
 
     def to_dict(self) -> dict[str, Any]:
