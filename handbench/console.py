@@ -93,8 +93,9 @@ def whole_or_nothing(path: Path) -> Iterator[Path]:
     remove(partial)
     try:
         yield partial
-        remove(path)
-        partial.rename(path)
+        if path.is_dir() or partial.is_dir():
+            remove(path)  # a folder cannot be replaced in one step; the new one is whole by now
+        partial.replace(path)
     except BaseException:
         remove(partial)
         raise

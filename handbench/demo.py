@@ -24,7 +24,7 @@ class Size:
 
 
 FULL = Size(800, 200, ("--preset", "quick"))
-QUICK = Size(240, 60, ("--preset", "quick", "--set", "optim.epochs=8"))
+QUICK = Size(200, 50, ("--preset", "quick"))
 
 
 def steps(out: Path, size: Size) -> list[tuple[str, list[str]]]:
