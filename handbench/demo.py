@@ -23,8 +23,8 @@ class Size:
     training: tuple[str, ...]
 
 
-FULL = Size(800, 200, ("--preset", "quick"))
-QUICK = Size(200, 50, ("--preset", "quick"))
+FULL = Size(1200, 200, ("--preset", "quick"))
+QUICK = Size(300, 60, ("--preset", "quick"))
 
 
 def steps(out: Path, size: Size) -> list[tuple[str, list[str]]]:
@@ -36,7 +36,7 @@ def steps(out: Path, size: Size) -> list[tuple[str, list[str]]]:
     """
     raw, store, run = str(out / "raw"), str(out / "nyu.zarr"), str(out / "run")
     predictions, scores = str(out / "predictions" / "SRN.txt"), str(out / "scores")
-    frames = ["--frames", str(size.train_frames), "--test-frames", str(size.test_frames)]
+    frames = ["--frames", str(size.train_frames), "--test-frames", str(size.test_frames), "--key-frames", "2"]
     return [
         (
             "Render synthetic hands as a raw NYU tree. They stand in for 90 GB of real data.",

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from handbench.datasets.nyu import SPEC
 from handbench.synth.hand import CHAINS, WRIST, Floats, Hand, Mesh, hand_model
 from handbench.synth.joints import Joints
-from handbench.synth.poses import Motion, Placement
+from handbench.synth.poses import KEY_FRAMES, Motion, Placement
 from handbench.synth.render import render
 from handbench.synth.sensor import structured_light
 
@@ -119,13 +119,16 @@ def subject_frames(split: str, count: int) -> dict[str, int]:
     return {"1": count} if split == "train" else {"1": count // 2, "2": count - count // 2}
 
 
-def nyu_frames(split: str, count: int, seed: int) -> Iterator[tuple[npt.NDArray[np.uint16], Floats]]:
+def nyu_frames(
+    split: str, count: int, seed: int, key_frames: int = KEY_FRAMES
+) -> Iterator[tuple[npt.NDArray[np.uint16], Floats]]:
     """Frames of one split, one after the other.
 
     Args:
         split: "train" or "test".
         count: how many frames.
         seed: the same seed gives the same frames, and a longer split begins with the same motion.
+        key_frames: frames from one key pose to the next.
 
     Yields:
         depth (480, 640) uint16 mm, 0 = missing; joints (36, 3) mm, camera frame, y down.
@@ -134,7 +137,7 @@ def nyu_frames(split: str, count: int, seed: int) -> Iterator[tuple[npt.NDArray[
         HandbenchError: if NYU has no such split.
     """
     stream = [s.name for s in SPEC.splits].index(SPEC.split(split).name)
-    motion = Motion(SPEC.camera, (seed, stream))
+    motion = Motion(SPEC.camera, (seed, stream), key_frames)
     numbers = iter(range(count))
     for name, frames in subject_frames(split, count).items():
         subject = nyu_subject(seed, int(name))

@@ -11,7 +11,8 @@ from handbench.camera import Camera, uvd_to_xyz
 from handbench.synth.hand import Floats
 from handbench.synth.joints import ANGLES, LIMITS_DEG
 
-_KEY_FRAMES = 20  # from one key pose to the next: two thirds of a second at NYU's 30 frames a second
+KEY_FRAMES = 20
+"""Frames from one key pose to the next: two thirds of a second at NYU's 30 frames a second."""
 _FACING_KEYS = 5  # the hand shows the same side for so many key poses
 _BACK_SHARE = 0.25
 _TILT_DEG = np.array([40.0, 30.0, 35.0])  # greatest turn about the hand's own y, the camera's x and the line of sight
@@ -94,15 +95,17 @@ class Motion:
     Attributes:
         camera: the hand stays inside its image, 550 to 900 mm away.
         seed: the same seed gives the same motion.
+        key_frames: frames from one key pose to the next; 1 makes every frame a pose of its own.
     """
 
     camera: Camera
     seed: tuple[int, ...]
+    key_frames: int = KEY_FRAMES
 
     def at(self, frame: int) -> Placement:
         """Where the hand is at a frame, counted from 0; still at every key pose, fastest between two."""
-        key, step = divmod(frame, _KEY_FRAMES)
-        share = step / _KEY_FRAMES
+        key, step = divmod(frame, self.key_frames)
+        share = step / self.key_frames
         return _key_pose(self, key).towards(_key_pose(self, key + 1), share * share * (3 - 2 * share))
 
 
