@@ -65,5 +65,6 @@ def _footnotes(results: list[Scores]) -> list[str]:
 
 def _source(source: Mapping[str, Any]) -> str:
     if source["kind"] == "store":
-        return f"store {source['file']}, split {source['split']}"
+        release = f", release {source['release']}" if source.get("release") else ""
+        return f"store {source['file']}, split {source['split']}{release}"
     return f"{source['file']} (sha256 {source['sha256'][:12]})"

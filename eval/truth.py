@@ -30,7 +30,7 @@ class Truth:
         group: (N,) name of each frame's subject or sequence; "" where there is none to tell.
         flaw: (N,) why the frame is not scored whatever its labels, such as "image missing"; "" = nothing is wrong.
         frame_key: N keys, or None for a label text.
-        source: "kind", "file" and "sha256" (text) or "split" (store) of the labels.
+        source: "kind", "file" and "sha256" (text) or "split" and "release" (store) of the labels.
     """
 
     spec: DatasetSpec
@@ -180,7 +180,7 @@ def _truth_of_store(path: Path, spec: DatasetSpec | None, split: str) -> Truth:
         group=group,
         flaw=titles[frames.status],
         frame_key=tuple(frames.frame_key.tolist()),
-        source={"kind": "store", "file": path.name, "split": split},
+        source={"kind": "store", "file": path.name, "split": split, "release": store.release},
     )
 
 
