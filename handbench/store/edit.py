@@ -79,7 +79,7 @@ def replace_centers(path: Path, new: Mapping[str, NewCenters]) -> None:
 def _replace(path: Path, new: Mapping[str, NewCenters]) -> None:
     """The writes, in the order that makes an interruption harmless."""
     root = zarr.open_group(str(path), mode="r+", use_consolidated=False)
-    root.attrs.update({"state": RECENTERING, RECENTERING: list(new)})
+    root.update_attributes({"state": RECENTERING, RECENTERING: list(new)})  # in one write, unlike attrs.update
     for split, centers in new.items():
         _write(path / split / "status", centers.status)
         column = _write(path / split / "center_xyz", centers.center_xyz)
