@@ -99,13 +99,12 @@ def in_image(center_xyz: npt.NDArray[Any], camera: Camera) -> npt.NDArray[np.boo
 
 
 def _nearest_surface(depth: npt.NDArray[Any], camera: Camera, near: float, far: float) -> float | None:
-    """Depth in mm up to which a surface of `_SURFACE_MM` squared is seen; None if nothing is."""
-    depths = depth[(depth >= max(near, 1.0)) & (depth <= far)]
+    """Depth in mm up to which `_SURFACE_MM` squared of surface is seen, or all there is; None if there is nothing."""
+    depths = np.sort(depth[(depth >= max(near, 1.0)) & (depth <= far)], kind="stable")  # radix sort for uint16
     if not depths.size:
         return None
-    pixels = camera.fx * camera.fy * (_SURFACE_MM / float(depths.min())) ** 2
-    last = min(int(pixels), depths.size - 1)
-    return float(np.partition(depths, last)[last])
+    seen = np.cumsum(depths.astype(np.float64) ** 2) / (camera.fx * camera.fy)  # a pixel shows so many square mm
+    return float(depths[min(int(np.searchsorted(seen, _SURFACE_MM**2)), depths.size - 1)])
 
 
 def _com_in_cube(
