@@ -65,7 +65,8 @@ def check_depth(
     report.findings += _frames(split, seen)
     if valid := int(seen.valid.sum()):
         facts["depth_mm"] = [float(seen.near.min()), float(seen.far.max())]
-    facts["missing_percent"] = 100 * (1 - valid / (len(split) * split.image[0] * split.image[1]))
+    if whole := len(split) - len(seen.damaged):
+        facts["missing_percent"] = 100 * (1 - valid / (whole * split.image[0] * split.image[1]))
     if labels := int(seen.labels.sum()):
         share = int(seen.over_depth.sum()) / labels
         facts["over_depth_percent"] = 100 * share
@@ -163,6 +164,7 @@ def _labels_over_depth(store: Store, split: Split, block: Block) -> tuple[npt.ND
     rows = slice(block.rows.start, block.rows.stop)
     joints = scored_xyz(store, split, rows)
     joints[~(joints[..., 2] > 0)] = np.nan
+    joints[[row - rows.start for row in block.damaged]] = np.nan
     u, v, z = np.moveaxis(xyz_to_uvd(joints, store.camera), -1, 0)
     height, width = split.image
     there = (u >= -0.5) & (u < width - 0.5) & (v >= -0.5) & (v < height - 0.5)  # False for NaN

@@ -51,6 +51,8 @@ def check_tables(store: Store, split: Split, facts: dict[str, Any], report: Repo
 
 def _check_counts(store: Store, split: Split, report: Report) -> None:
     """Compare the number of frames of each view and subject with the published ones, where the store claims them."""
+    if not store.spec.splits:
+        return  # a data set that nobody published
     if store.release == "synthetic":
         report.remarks.append(f"{split.name}: synthetic hands, no published number of frames to compare with")
         return
@@ -102,7 +104,7 @@ def _subjects(store: Store, split: Split) -> Iterator[Finding]:
     named = {name for release in published.subjects.values() for name in release} if published else set()
     if not named:
         return
-    strange = ~np.isin(split.subject, sorted(named))
+    strange = ~np.isin(split.subject, [*sorted(named), ""])  # "" = not known, which a store may say
     if strange.any():
         found = ", ".join(repr(name) for name in np.unique(split.subject[strange]).tolist())
         what = f"{int(strange.sum()):,} frames of subject {found}; {store.spec.name} has {', '.join(sorted(named))}"
@@ -157,7 +159,8 @@ def _labels(store: Store, split: Split, facts: dict[str, Any]) -> Iterator[Findi
         there = np.isfinite(joints[..., 0])
         labelled[rows] = there.sum(axis=1)
         outside_image[rows] = (there & ~_inside(joints, store.camera)).sum(axis=1)
-        beyond = np.abs(joints - split.center_xyz[rows, None]) - split.cube[rows, None] / 2
+        half = np.where(split.cube[rows, None] > 0, split.cube[rows, None] / 2, np.nan)  # no cube, nothing outside it
+        beyond = np.abs(joints - split.center_xyz[rows, None]) - half
         excess[rows] = np.nan_to_num(beyond.max(axis=-1), nan=0.0)
     total, outside_cube = int(labelled.sum()), (excess > 0).sum(axis=1)
     if not total:
