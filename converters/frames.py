@@ -96,6 +96,10 @@ class FramesReader:
         """None: no image of these has a label, and none is left out."""
         return 0
 
+    def remarks(self, split: str, table: FrameTable) -> list[str]:
+        """None: nobody has published how many there are."""
+        return []
+
     def fingerprints(self, split: str) -> Mapping[str, Any]:
         """Size of all images, and checksum of their names and sizes."""
         paths = {name: self.root / name for name in self._names()}
@@ -127,7 +131,7 @@ class FramesReader:
         camera = self.spec.camera
         for name in names:
             try:
-                pixels = _decode(self.root / name)
+                pixels = decode(self.root / name)
             except FrameError:
                 continue
             if pixels.shape[:2] != (camera.height, camera.width):
@@ -148,7 +152,7 @@ class FramesReader:
         shape = camera.height, camera.width
         if path.suffix.lower() == ".png":
             return read_png(path, shape, np.dtype(np.uint16), "a 16-bit gray image")
-        pixels = _decode(path)
+        pixels = decode(path)
         if pixels.shape != shape:
             size = f"the camera is for {camera.width} x {camera.height} px, one value each"
             raise FrameError(f"{_size_of(pixels, path)}, {size}", FrameStatus.IMAGE_CORRUPT)
@@ -205,7 +209,7 @@ def _whole_mm(pixels: npt.NDArray[Any], path: Path) -> npt.NDArray[np.uint16]:
     return np.where(pixels > 0, pixels, 0).astype(np.uint16)
 
 
-def _decode(path: Path) -> npt.NDArray[Any]:
+def decode(path: Path) -> npt.NDArray[Any]:
     """Any image or array as it is stored; an axis of length 1 at the end is dropped.
 
     Raises:
