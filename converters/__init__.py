@@ -14,7 +14,12 @@ from typing import Any
 from handbench.converters.protocol import Reader
 from handbench.errors import HandbenchError
 
-READERS = {"nyu": "handbench.converters.nyu:NyuReader"}
+READERS = {
+    "nyu": "handbench.converters.nyu:NyuReader",
+    "icvl": "handbench.converters.icvl:IcvlReader",
+    "msra": "handbench.converters.msra:MsraReader",
+    "hands17": "handbench.converters.hands17:Hands17Reader",
+}
 """Name of the data set -> where its reader is; imported when it is asked for."""
 
 

@@ -34,6 +34,21 @@ READER_OPTIONS: dict[str, dict[str, Callable[[Any], Any]]] = {
         "views": click.option("--views", default="1", show_default=True, callback=_views, help="Cameras, as 1,2,3."),
         "synth": click.option("--synth", is_flag=True, help="Read synthdepth, the fitted model's render."),
     },
+    "icvl": {"rotated": click.option("--rotated", is_flag=True, help="Read the 14 rotated copies of each frame, too.")},
+    "msra": {
+        "drop_invalid": click.option(
+            "--drop-invalid", is_flag=True, help="Leave out what published lists call invalid (old release only)."
+        )
+    },
+    "hands17": {
+        "bbox_form": click.option(
+            "--bbox-form",
+            type=click.Choice(("auto", "xywh", "corners")),
+            default="auto",
+            show_default=True,
+            help="What the four numbers of BoundingBox.txt are.",
+        )
+    },
 }
 """What a reader asks beyond its folder: keyword -> click option."""
 

@@ -276,7 +276,7 @@ def _columns(spec: DatasetSpec, table: FrameTable, shards: Sequence[Shard]) -> d
 
 def _remarks(reader: Reader, split: str, full: FrameTable, table: FrameTable) -> list[str]:
     """What is odd about a split but no fault of a frame."""
-    remarks = []
+    remarks = reader.remarks(split, full)
     if extra := reader.unlabelled(split, full):
         remarks.append(f"{split}: {extra:,} images have no label and were left out")
     scored = table.joints_xyz[:, list(reader.spec.joints.scored)]

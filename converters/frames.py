@@ -13,6 +13,7 @@ from dataclasses import asdict
 from fnmatch import fnmatchcase
 from io import BytesIO
 from pathlib import Path
+from tokenize import TokenError  # NumPy reads the header of an NPY file as Python
 from typing import Any
 
 import cv2
@@ -224,7 +225,7 @@ def decode(path: Path) -> npt.NDArray[Any]:
             if path.suffix.lower() == ".npy"
             else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         )
-    except (ValueError, OSError, MemoryError, OverflowError, cv2.error) as error:
+    except (ValueError, OSError, MemoryError, OverflowError, SyntaxError, TokenError, cv2.error) as error:
         why = str(error).partition("\n")[0]
         raise FrameError(f"{path} cannot be decoded: {why}", FrameStatus.IMAGE_CORRUPT) from error
     if pixels is None:

@@ -123,6 +123,13 @@ class Hands17Reader:
         there = folder_names(self.root / layout.images)
         return sum(name.endswith(_SUFFIX) and name not in listed for name in there)
 
+    def remarks(self, split: str, table: FrameTable) -> list[str]:
+        """A line if the frames are not as many as published."""
+        published = self.spec.split(split).frames["only"]
+        if self.release == "synthetic" or len(table) == published:
+            return []
+        return [f"{split}: {len(table):,} frames, published are {published:,}"]
+
     def fingerprints(self, split: str) -> Mapping[str, Any]:
         """Size and checksum of the list."""
         layout = self._layout(split)

@@ -86,7 +86,7 @@ class IcvlReader:
         names, joints_xyz = self._labels(split)
         stems = [name.removesuffix(_PNG) for name in names]
         folder = self._depth_folder(split)
-        return FrameTable(
+        table = FrameTable(
             image=np.array([f"{folder}/{name}" for name in names], dtype=np.str_),
             frame_key=np.array([f"{split}/{stem}" for stem in stems], dtype=np.str_),
             subject=np.full(len(names), "", dtype=np.str_),
@@ -94,6 +94,7 @@ class IcvlReader:
             view=np.ones(len(names), dtype=np.uint8),
             joints_xyz=joints_xyz,
         )
+        return table.with_flaws(self.flagged(split, table))
 
     def depth(self, image: str) -> npt.NDArray[np.uint16]:
         """One frame, (240, 320) mm; background becomes 0."""

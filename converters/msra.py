@@ -84,7 +84,9 @@ class MsraReader:
             view=np.ones(len(keys), dtype=np.uint8),
             joints_xyz=np.concatenate(joints_xyz),
         )
-        return table[~np.isin(frame_key, sorted(INVALID))] if self.options["drop_invalid"] else table
+        if self.options["drop_invalid"]:
+            return table[~np.isin(frame_key, sorted(INVALID))]
+        return table.with_flaws(self.flagged(split, table))
 
     def depth(self, image: str) -> npt.NDArray[np.float32]:
         """One frame, (240, 320) mm: the box at its place, 0 around it."""

@@ -107,6 +107,14 @@ class NyuReader:
         matches = (pattern.fullmatch(path.name) for path in self._folder(split).iterdir())
         return sum(match is not None and not 1 <= int(match[1]) <= last for match in matches)
 
+    def remarks(self, split: str, table: FrameTable) -> list[str]:
+        """A line if the frames are not as many as published."""
+        published = self.spec.split(split).frames["only"]
+        frames = len(table) // len(self.views)
+        if self.release == "synthetic" or frames == published:
+            return []
+        return [f"{split}: {frames:,} frames, published are {published:,}"]
+
     def fingerprints(self, split: str) -> Mapping[str, Any]:
         """Size and checksum of the label file."""
         return {f"{split}/{_LABELS}": fingerprint(self._folder(split) / _LABELS)}

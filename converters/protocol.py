@@ -59,6 +59,9 @@ class Reader(Protocol):
     def unlabelled(self, split: str, table: FrameTable) -> int:
         """How many images lie on disk that the table of that split does not name."""
 
+    def remarks(self, split: str, table: FrameTable) -> list[str]:
+        """What is odd about the whole tree but no fault of a frame, such as a number of frames that is no release's."""
+
     def fingerprints(self, split: str) -> Mapping[str, Any]:
         """What identifies the raw files of a split: sizes and checksums of its label files."""
 

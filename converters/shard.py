@@ -143,6 +143,8 @@ class ShardTask:
         Raises:
             FrameError: with the status that says why.
         """
+        if self.table.flaw is not None and self.table.flaw[i]:
+            raise FrameError(str(self.table.flaw[i]), FrameStatus.LABEL_INVALID)
         if self.table.labelled and not np.isfinite(self._scored(i)).all(axis=-1).any():
             raise FrameError("no scored joint is labelled", FrameStatus.LABEL_INVALID)
         if not np.isfinite(center).all():

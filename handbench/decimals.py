@@ -74,12 +74,12 @@ def _parse_plain(
         inside = place < lengths
         is_digit = inside & (column < 10)
         is_point = inside & (column == _POINT)
-        integers = np.where(is_digit, integers * 10 + column, integers)
+        integers *= is_digit * np.uint8(9) + np.uint8(1)  # 10 or 1; a where over a random mask takes twice the time
+        integers += column * is_digit
         decimals += is_digit & (points > 0)
         points += is_point
         understood += is_digit | is_point
     plain = (understood == lengths) & (points <= 1) & (integers < _EXACT_INTEGER) & (decimals < len(_EXACT_TENS))
     plain &= understood > points + signed  # one digit at least
     values = integers / _EXACT_TENS[np.where(plain, decimals, 0)]
-    np.negative(values, out=values, where=negative)
-    return values, plain
+    return np.where(negative, -values, values), plain

@@ -49,6 +49,7 @@ class FrameTable:
         labelled: whether the split has labels at all; without them a frame of NaN is nothing odd.
         bbox: (N, 4) x, y, width, height of the hand in px where the data set gives it, or None.
         viewpoint: (N,) where the camera of that number really stood, where cameras changed places, or None.
+        flaw: (N,) what a published list says against the label, "" where nothing, or None if there is no such list.
 
     Raises:
         ShapeError: if the columns differ in length.
@@ -63,6 +64,7 @@ class FrameTable:
     labelled: bool = True
     bbox: npt.NDArray[np.float32] | None = None
     viewpoint: npt.NDArray[np.uint8] | None = None
+    flaw: npt.NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         lengths = {len(column) for column in self._columns().values()}
@@ -76,6 +78,10 @@ class FrameTable:
         """Some of the frames, by a slice, a mask or indices."""
         columns: dict[str, Any] = {name: column[rows] for name, column in self._columns().items()}
         return replace(self, **columns)
+
+    def with_flaws(self, flaws: Mapping[int, str]) -> FrameTable:
+        """The same frames, with a reason against the labels of some rows."""
+        return replace(self, flaw=np.array([flaws.get(row, "") for row in range(len(self))], dtype=np.str_))
 
     def stored(self) -> dict[str, npt.NDArray[Any]]:
         """The columns that go into the store as they are."""
