@@ -11,7 +11,7 @@ from handbench.camera import Camera, uvd_to_xyz, xyz_to_uvd
 from handbench.errors import HandbenchError
 
 _STILL_MM = 0.5  # a step below this ends the iteration; a pixel is 1.2 mm wide at 700 mm
-_STEPS = 100  # bounds the time; real frames take 2 to 20
+_STEPS = 100  # bounds the time; real frames take 1 to 21
 _SURFACE_MM = 20.0  # side of the smallest thing that counts as the nearest surface; less is sensor noise
 
 
