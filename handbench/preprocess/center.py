@@ -47,9 +47,10 @@ def com_iterated_xyz(
     """Centre of mass of the depth inside a cube that follows it, starting from the nearest surface.
 
     For hands held before a body: the first cube lies about the nearest surface between the thresholds, and then the
-    cube goes where the centre of mass of the depth inside it is, until that moves less than 0.5 mm. This is mean
-    shift with a flat kernel (Comaniciu and Meer 2002), which climbs to a peak of the density of pixels and rests
-    there; DeepPrior's `refineCoMIterative` takes a fixed number of such steps. It finds whatever is nearest.
+    cube goes where the centre of mass of the depth inside it is, until that moves less than 0.5 mm. But for the mean,
+    which is taken in the image as everywhere, this is mean shift with a flat kernel (Comaniciu and Meer 2002), which
+    climbs to a peak of the density of pixels and rests there; DeepPrior's `refineCoMIterative` takes a fixed number of
+    such steps. It finds whatever is nearest.
 
     Args:
         depth: (H, W) mm, 0 = missing.
