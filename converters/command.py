@@ -109,10 +109,11 @@ _OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--limit", type=int, help="At most so many frames of each split."),
     click.option(
         "--center",
-        type=click.Choice(("com", "gt-mean")),
+        type=click.Choice(("com", "com-iterated", "gt-mean")),
         default="com",
         show_default=True,
-        help="Centre of the box: centre of mass of the depth from --near to --far, or mean of the true joints.",
+        help="Centre of the box: centre of mass of the depth from --near to --far; the same inside the cube around the "
+        "nearest surface; or mean of the true joints.",
     ),
     click.option("--near", type=float, help="Smallest depth of a hand, mm. Default: the data set's."),
     click.option("--far", type=float, help="Largest depth of a hand, mm. Default: the data set's."),

@@ -21,7 +21,7 @@ from handbench.errors import FrameError, HandbenchError
 from handbench.store import FrameTable, StoreWriter
 from handbench.store.writer import CODECS, SHARD_FRAMES, smaller_codec
 
-CENTERS = ("com", "gt-mean")
+CENTERS = ("com", "com-iterated", "gt-mean")
 """Centre methods that need nothing but the frame and its labels."""
 _SAMPLE = 32  # frames that --codec auto tries
 
@@ -34,9 +34,10 @@ class ConvertConfig:
         splits: which splits; empty for all there are.
         subjects: which subjects; empty for all.
         limit: at most so many frames of each split, the first; None for all.
-        center: "com", centre of mass of the depth between `near` and `far`; or "gt-mean", mean of the true joints.
-        near: smallest depth that counts for "com", mm; None for the data set's threshold.
-        far: largest depth that counts for "com", mm; None for the data set's threshold.
+        center: "com", centre of mass of the depth between `near` and `far`; "com-iterated", the same inside the cube
+            around the nearest surface, moved until it stands still; or "gt-mean", mean of the true joints.
+        near: smallest depth that counts for a centre of mass, mm; None for the data set's threshold.
+        far: largest depth that counts for a centre of mass, mm; None for the data set's threshold.
         codec: "shuffle", "bitshuffle", or "auto" for the smaller on a sample of the frames.
         scheduler: "threads", "processes", or the address of a Dask scheduler.
         workers: how many threads or processes; 0 for one a core.
@@ -68,8 +69,8 @@ class ConvertConfig:
             raise HandbenchError(f"{self.workers} workers cannot be; 0 means one a core")
         if self.limit is not None and self.limit < 1:
             raise HandbenchError(f"--limit {self.limit} would leave no frame; it must be 1 or more")
-        if self.center != "com" and (self.near is not None or self.far is not None):
-            raise HandbenchError(f"--near and --far are thresholds of --center com, not of {self.center}")
+        if self.center == "gt-mean" and (self.near is not None or self.far is not None):
+            raise HandbenchError("--near and --far are thresholds of a centre of mass, not of --center gt-mean")
         if self.resume and self.overwrite:
             raise HandbenchError("--resume goes on where --overwrite would start again; choose one")
         check_scheduler(self.scheduler)

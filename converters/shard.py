@@ -18,7 +18,7 @@ from handbench.camera import xyz_to_uvd
 from handbench.console import whole_or_nothing
 from handbench.converters.protocol import Reader
 from handbench.errors import FrameError
-from handbench.preprocess import com_xyz, mean_joint_xyz
+from handbench.preprocess.center import com_iterated_xyz, com_xyz, in_image, mean_joint_xyz
 from handbench.store import FrameStatus, FrameTable
 from handbench.store.writer import write_depth
 
@@ -28,7 +28,8 @@ class Center:
     """How the centre of a box is found.
 
     Attributes:
-        method: "com", centre of mass of the depth between `near` and `far`; or "gt-mean", mean of the true joints.
+        method: "com", centre of mass of the depth between `near` and `far`; "com-iterated", the same inside the cube
+            around the nearest surface; or "gt-mean", mean of the true joints.
         near: smallest depth that counts, mm.
         far: largest depth that counts, mm.
     """
@@ -38,9 +39,14 @@ class Center:
     far: float
 
     @property
+    def uses_depth(self) -> bool:
+        """Whether the centre comes from the depth, not from the labels."""
+        return self.method != "gt-mean"
+
+    @property
     def attributes(self) -> dict[str, Any]:
         """What the store says of its centres."""
-        thresholds = {"near_mm": self.near, "far_mm": self.far} if self.method == "com" else {}
+        thresholds = {"near_mm": self.near, "far_mm": self.far} if self.uses_depth else {}
         return {"center_method": self.method, **thresholds}
 
 
@@ -133,8 +139,12 @@ class ShardTask:
         return self.table.joints_xyz[i, list(self.reader.spec.joints.scored)]
 
     def _center(self, i: int, depth: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        camera, near, far = self.reader.spec.camera, self.center.near, self.center.far
         if self.center.method == "com":
-            return com_xyz(depth, self.reader.spec.camera, self.center.near, self.center.far)
+            return com_xyz(depth, camera, near, far)
+        if self.center.method == "com-iterated":
+            cube = np.full(3, self.reader.spec.cube_of(str(self.table.subject[i])))
+            return com_iterated_xyz(depth, camera, near, far, cube)
         return mean_joint_xyz(self._scored(i))
 
     def _check(self, i: int, center: npt.NDArray[np.float64]) -> None:
@@ -150,11 +160,11 @@ class ShardTask:
         if not np.isfinite(center).all():
             lack = (
                 f"no depth between {self.center.near:g} and {self.center.far:g} mm"
-                if self.center.method == "com"
+                if self.center.uses_depth
                 else "no label to take the centre from"
             )
             raise FrameError(lack, FrameStatus.OUTSIDE_IMAGE)
         camera = self.reader.spec.camera
-        u, v, z = xyz_to_uvd(center, camera)
-        if z <= 0 or not (0 <= u < camera.width and 0 <= v < camera.height):
+        if not in_image(center, camera):
+            u, v, _ = xyz_to_uvd(center, camera)
             raise FrameError(f"the centre lies at column {u:.0f}, row {v:.0f}", FrameStatus.OUTSIDE_IMAGE)

@@ -163,7 +163,7 @@ def test_extra_images_and_partly_labelled_frames_are_said(tmp_path: Path, tree: 
         (["{root}/nowhere", "{out}"], "neither train/ nor test/"),
         (["{root}", "{out}", "--split", "val"], "no val/, only train, test"),
         (["{root}", "{out}", "--near", "900", "--far", "500"], "near must be below far"),
-        (["{root}", "{out}", "--center", "gt-mean", "--near", "5"], "thresholds of --center com"),
+        (["{root}", "{out}", "--center", "gt-mean", "--near", "5"], "not of --center gt-mean"),
         (["{root}", "{out}", "--workers", "-1"], "-1 workers"),
         (["{root}", "{out}", "--limit", "0"], "--limit 0"),
         (["{root}", "{out}", "--resume", "--overwrite"], "choose one"),
@@ -434,5 +434,9 @@ def test_the_real_frame(tmp_path: Path, real: Path) -> None:
     raw_xyz = scipy.io.loadmat(real / "nyu_one_frame" / "test" / "joint_data.mat")["joint_xyz"][0, 0, SCORED]
     assert_allclose(split.joints_xyz[0, SCORED], raw_xyz * [1, -1, 1], atol=1e-3)
     assert_allclose(split.joints_xyz[0, SCORED], expected, atol=0.01)  # two focal lengths, uvd in three decimals
+    result = run("convert", "nyu", real / "nyu_one_frame", tmp_path / "i.zarr", "--center", "com-iterated")
+    assert result.exit_code == 0, result.stderr
+    centre = Store(tmp_path / "i.zarr")["test"].center_xyz[0]
+    assert np.linalg.norm(centre - split.joints_xyz[0, SCORED].mean(axis=0)) < 50  # in the palm, not on the chest
     unlabelled = np.setdiff1d(np.arange(36), SCORED)
     assert np.isnan(split.joints_xyz[0, unlabelled]).all()
