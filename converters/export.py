@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -30,6 +30,25 @@ _WITHOUT_IMAGE = (FrameStatus.IMAGE_MISSING, FrameStatus.IMAGE_CORRUPT)
 _ROWS = 1 << 12  # frames of labels turned into text at a time
 
 
+@contextmanager
+def new_output(store: Store, out: Path, overwrite: bool) -> Iterator[Path]:
+    """A place to write an export to, which becomes `out` when it is whole.
+
+    Raises:
+        HandbenchError: if `out` exists and `overwrite` is not set, it is the store, in it or around it, or it cannot be
+            written.
+    """
+    claim_output(out, overwrite)
+    target, source = out.resolve(), store.path.resolve()
+    if target.is_relative_to(source) or source.is_relative_to(target):
+        raise HandbenchError(f"{out} would be written over the store {store.path}; name another output")
+    try:
+        with whole_or_nothing(out) as partial:
+            yield partial
+    except OSError as error:
+        raise HandbenchError(f"cannot write {out}: {error.strerror or error}; nothing of it was kept") from error
+
+
 def write_raw_tree(store: Store, out: Path, overwrite: bool = False) -> str:
     """Write a store back as the raw tree of its data set; converted again it gives an equal store.
 
@@ -47,10 +66,12 @@ def write_raw_tree(store: Store, out: Path, overwrite: bool = False) -> str:
         HandbenchError: if `out` exists, the data set has no writer, the frames do not fit the raw layout (one subject
             of NYU has gaps in its numbers), or the store is damaged.
     """
-    claim_output(out, overwrite)
     splits = [store[name] for name in store.splits]
     without = 0
-    with whole_or_nothing(out) as partial, progress("export raw", sum(map(len, splits)), "frames") as advance:
+    with (
+        new_output(store, out, overwrite) as partial,
+        progress("export raw", sum(map(len, splits)), "frames") as advance,
+    ):
         partial.mkdir()
         writer = _writer(store, partial)
         for split in splits:
@@ -58,9 +79,9 @@ def write_raw_tree(store: Store, out: Path, overwrite: bool = False) -> str:
             writer.write_split(split.name, _table(split), _images(split, advance))
         if store.release == "synthetic":
             _mark_synthetic(writer, store.spec.name, {split.name: _subject_frames(split) for split in splits})
-    frames = " + ".join(f"{len(split):,} {split.name}" for split in splits)
+    named = " + ".join(f"{len(split):,} {split.name}" for split in splits)
     lack = f", {without:,} of them without an image" if without else ""
-    return f"{out}: {frames} frames{lack} in the raw layout of {store.spec.title}"
+    return f"{out}: {named} frames{lack} in the raw layout of {store.spec.title}"
 
 
 def _writer(store: Store, root: Path) -> Writer:
@@ -141,14 +162,14 @@ def write_labels(store: Store, split: str, out: Path, overwrite: bool = False) -
         HandbenchError: if an output exists, the split does not, or it has no labels.
     """
     keys = keys_beside(out)
-    for path in (out, keys):
-        claim_output(path, overwrite)
     frames = store[split]
     scored = list(store.spec.joints.scored)
     lines = 0
     with ExitStack() as stack:
         text, names = (
-            stack.enter_context(stack.enter_context(whole_or_nothing(path)).open("w", encoding="utf-8", newline="\n"))
+            stack.enter_context(
+                stack.enter_context(new_output(store, path, overwrite)).open("w", encoding="utf-8", newline="\n")
+            )
             for path in (out, keys)
         )
         for start in range(0, len(frames), _ROWS):

@@ -11,7 +11,8 @@ import h5py
 import numpy as np
 import zarr
 
-from handbench.console import claim_output, progress, whole_or_nothing
+from handbench.console import progress
+from handbench.converters.export import new_output
 from handbench.errors import HandbenchError
 from handbench.store import Split, Store
 from handbench.store.blocks import depth_blocks
@@ -37,11 +38,10 @@ def write_hdf5(store: Store, out: Path, overwrite: bool = False) -> str:
     Raises:
         HandbenchError: if `out` exists, or the store is damaged.
     """
-    claim_output(out, overwrite)
     splits = [store[name] for name in store.splits]
     root = zarr.open_group(str(store.path), mode="r")
     with (
-        whole_or_nothing(out) as partial,
+        new_output(store, out, overwrite) as partial,
         progress("export hdf5", sum(map(len, splits)), "frames") as advance,
         h5py.File(partial, "w") as file,
     ):

@@ -92,6 +92,9 @@ def validate(store: Store, quick: bool = False) -> Report:
         for split in splits:
             facts: dict[str, Any] = {"frames": len(split)}
             report.facts[split.name] = facts
+            if not len(split):
+                report.findings.append(Finding("counts", split.name, "there is no frame", "convert again"))
+                continue
             damaged = list(damaged_tables(split))
             report.findings += damaged
             if damaged:  # no other check means anything without them

@@ -193,7 +193,8 @@ def test_an_interrupted_hdf5_leaves_the_old_file_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(export_hdf5, "_copy_table", full_disk)
-    assert isinstance(run("hdf5", store, tmp_path / "s.h5", "--overwrite").exception, OSError | HandbenchError)
+    message = refused("hdf5", store, tmp_path / "s.h5", "--overwrite")
+    assert message == f"cannot write {tmp_path / 's.h5'}: No space left on device; nothing of it was kept"
     assert (tmp_path / "s.h5").read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s.h5", "s.zarr"]
 
@@ -281,6 +282,14 @@ def test_outputs_that_exist_and_inputs_that_are_none(tmp_path: Path, store: Path
     assert out.read_text() == "mine"
     assert run(kind, store, out, "--overwrite").exit_code == 0
     assert out.is_dir() or out.read_bytes() != b"mine"
+
+
+@pytest.mark.parametrize("kind", ["raw", "hdf5", "labels"])
+def test_an_export_never_replaces_its_store(tmp_path: Path, store: Path, kind: str) -> None:
+    (tmp_path / "link").symlink_to(store)
+    for out in (store, tmp_path, tmp_path / "link", store / "test", store / "more"):
+        assert "would be written over the store" in refused(kind, store, out, "--overwrite")
+    assert len(Store(store)["test"]) == 140
 
 
 def test_the_keys_beside_a_label_text_are_not_overwritten_either(tmp_path: Path, labelled: Path) -> None:

@@ -361,6 +361,16 @@ def test_values_that_are_no_depth(tmp_path: Path) -> None:
     assert facts["depth_mm"] == [0.25, float(depth[np.isfinite(depth)].max())]
 
 
+def test_a_split_without_frames(tmp_path: Path) -> None:
+    writer = StoreWriter(tmp_path / "s.zarr", SPEC, CAMERA, "", {})
+    writer.create_split("test", 0, (48, 64))
+    shapes = {"joints_xyz": (0, 36, 3), "center_xyz": (0, 3), "cube": (0, 3)}
+    names = ("frame_key", "subject", "sequence", "view", "joints_xyz", "center_xyz", "cube", "status")
+    writer.write_columns("test", {name: np.zeros(shapes.get(name, (0,))) for name in names}, {})
+    writer.finish()
+    assert [finding["what"] for finding in findings(tmp_path / "s.zarr")] == ["there is no frame"]
+
+
 def test_bad_input_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(HandbenchError, match="there is no store at"):
         CliRunner().invoke(validate, [str(tmp_path / "no.zarr")], catch_exceptions=False)
