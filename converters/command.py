@@ -130,5 +130,22 @@ _OPTIONS: list[Callable[[Any], Any]] = [
     overwrite_option,
 ]
 
+
+@convert.command("frames")
+@click.argument("raw", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--camera", required=True, help="A preset as kinect2, a JSON file, or fx,fy,cx,cy,width,height (px).")
+@click.option("--depth-unit", type=float, default=1.0, show_default=True, help="mm of a step of the pixel values.")
+@click.option("--pattern", default="*", show_default=True, help="Which files, as *_depth.png.")
+@click.option("--cube", "cube_mm", type=float, default=250.0, show_default=True, help="Full side of the box, mm.")
+@convert_options
+def frames(raw: Path, out: Path, camera: str, depth_unit: float, pattern: str, cube_mm: float, **options: Any) -> None:
+    """Convert the folder RAW of depth images (16-bit PNG, TIFF, NPY) into the store OUT."""
+    from handbench.camera import parse_camera
+    from handbench.converters.frames import FramesReader
+
+    run_conversion(FramesReader(raw, parse_camera(camera), depth_unit, pattern, cube_mm), out, options)
+
+
 for _name in reader_names():
     convert.add_command(_converter(_name))

@@ -110,7 +110,8 @@ def read_truth(path: Path, spec: DatasetSpec | None = None, split: str | None = 
     else:
         truth = _truth_of_text(path, spec)
     if not truth.counts.any():
-        raise HandbenchError(f"{path} labels no frame, so there is nothing to score against")
+        why = ", ".join(f"{len(frames):,} {reason}" for reason, frames in truth.left_out.items())
+        raise HandbenchError(f"no frame of {path} can be scored ({why}); name labels of frames that can")
     return truth
 
 

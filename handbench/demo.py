@@ -42,16 +42,28 @@ def steps(out: Path, size: Size) -> list[tuple[str, list[str]]]:
             "Render synthetic hands as a raw NYU tree. They stand in for 90 GB of real data.",
             ["synth", "nyu", raw, *frames],
         ),
-        ("Convert the raw tree into a store.", ["convert", "nyu", raw, store]),
-        ("Look into it.", ["info", store]),
-        ("Train a small SRN for a short time.", ["train", store, "--out", run, *size.training]),
-        ("Predict the test split, two hands of which one was never seen.", ["predict", run, store, "-o", predictions]),
+        ("Convert the synthetic raw tree into a store, as one would the real one.", ["convert", "nyu", raw, store]),
+        ("Look into the store; it says that its hands are synthetic.", ["info", store]),
+        (
+            "Train SRN for a short time on a small synthetic set: no model to keep.",
+            ["train", store, "--out", run, *size.training],
+        ),
+        (
+            "Predict the synthetic test split, two hands of which one was never seen.",
+            ["predict", run, store, "-o", predictions],
+        ),
         (
             "Score it. These numbers are of a small synthetic set, no result on NYU.",
             [*("eval", predictions, "--truth", store, "-o", scores)],
         ),
-        ("Draw the success-rate curve.", ["plot", "curves", scores, "-o", str(out / "curves.png")]),
-        ("Draw the error of each joint.", ["plot", "joints", scores, "-o", str(out / "joints.png")]),
+        (
+            "Draw the success-rate curve of the synthetic test split.",
+            ["plot", "curves", scores, "-o", str(out / "curves.png")],
+        ),
+        (
+            "Draw the error of each joint on the synthetic test split.",
+            ["plot", "joints", scores, "-o", str(out / "joints.png")],
+        ),
     ]
 
 

@@ -206,7 +206,7 @@ def test_truths_that_cannot_be_used(icvl: Path, tmp_path: Path) -> None:
     assert "No such file" in refusal(pred, "--truth", tmp_path / "none.txt", "--dataset", "icvl")
     assert "leave --split out" in refusal(pred, "--truth", icvl / "labels.txt", "--dataset", "icvl", "--split", "test")
     blank = text(tmp_path / "blank.txt", np.full((3, 16, 3), np.nan))
-    assert "labels no frame" in refusal(pred, "--truth", blank, "--dataset", "icvl")
+    assert "can be scored" in refusal(pred, "--truth", blank, "--dataset", "icvl")
     assert "is a file; -o names a folder" in refusal(
         pred, "--truth", icvl / "labels.txt", "--dataset", "icvl", "-o", pred
     )
