@@ -57,6 +57,9 @@ def _footnotes(results: list[Scores]) -> list[str]:
         f"intrinsics fx {camera.fx:g}, fy {camera.fy:g}, cx {camera.cx:g}, cy {camera.cy:g} px",
         f"labels {_source(first.truth)}",
     ]
+    for method in dict.fromkeys(scores.center_method for scores in results if scores.center_method):
+        names = ", ".join(scores.name for scores in results if scores.center_method == method)
+        lines.append(f"centres of {names}: {method}" + (" (uses the true joints)" if method == "gt-mean" else ""))
     for reason, frames in first.left_out.items():
         named = ", ".join(frames[:3]) + (", ..." if len(frames) > 3 else "")
         lines.append(f"left out {len(frames):,} frame{'s' * (len(frames) != 1)}, {reason}: {named}")

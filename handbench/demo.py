@@ -42,7 +42,10 @@ def steps(out: Path, size: Size) -> list[tuple[str, list[str]]]:
             "Render synthetic hands as a raw NYU tree. They stand in for 90 GB of real data.",
             ["synth", "nyu", raw, *frames],
         ),
-        ("Convert the synthetic raw tree into a store, as one would the real one.", ["convert", "nyu", raw, store]),
+        (
+            "Convert the synthetic raw tree into a store. Its centres are the means of the true joints.",
+            ["convert", "nyu", raw, store, "--center", "gt-mean"],
+        ),
         ("Look into the store; it says that its hands are synthetic.", ["info", store]),
         (
             "Train SRN for a short time on a small synthetic set: no model to keep.",

@@ -24,7 +24,7 @@ from handbench.errors import HandbenchError
 from handbench.store.layout import BUILDING, COLUMNS, COMPLETE, DEPTH, FORMAT, Column
 
 SHARD_FRAMES = 128
-"""Frames a shard: 39 MB of 640 x 480 frames in memory, some 570 files for all of NYU's first view."""
+"""Frames a shard: 79 MB of 640 x 480 frames in memory, some 570 files for all of NYU's first view."""
 
 DEPTH_DTYPE = np.dtype(np.uint16)
 CODECS = ("shuffle", "bitshuffle")
