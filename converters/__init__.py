@@ -1,6 +1,7 @@
 """Raw data sets to stores and back: one module a data set knows its bytes; `convert` does the rest.
 
-A fifth data set is one module with a `Reader`, one line in `READERS`, and its facts in handbench/datasets. Other
+A fifth data set is one module with a `Reader` and a `Writer`, one line in `READERS` and in `WRITERS`, and its facts in
+handbench/datasets. Other
 distributions register theirs through the entry point group `handbench.converters`.
 """
 
@@ -21,6 +22,14 @@ READERS = {
     "hands17": "handbench.converters.hands17:Hands17Reader",
 }
 """Name of the data set -> where its reader is; imported when it is asked for."""
+
+WRITERS = {
+    "nyu": "handbench.converters.nyu:NyuWriter",
+    "icvl": "handbench.converters.icvl:IcvlWriter",
+    "msra": "handbench.converters.msra:MsraWriter",
+    "hands17": "handbench.converters.hands17:Hands17Writer",
+}
+"""Name of the data set -> where the writer of its raw tree is, the way back."""
 
 
 def reader_names() -> tuple[str, ...]:

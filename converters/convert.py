@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from handbench.converters.shard import Center, Problem, Shard, ShardTask
 from handbench.datasets import DatasetSpec
 from handbench.errors import FrameError, HandbenchError
 from handbench.store import FrameTable, StoreWriter
+from handbench.store.lock import alone
 from handbench.store.writer import CODECS, SHARD_FRAMES, smaller_codec
 
 CENTERS = ("com", "com-iterated", "gt-mean")
@@ -140,7 +140,7 @@ def convert(reader: Reader, out: Path, config: ConvertConfig) -> ConvertSummary:
     tables = {split: _chosen(split, table, config) for split, table in full.items()}
     codec = _sampled_codec(reader, tables) if config.codec == "auto" else config.codec
     partial, journal = (out.with_name(f"{out.name}.{kind}") for kind in ("partial", "journal"))
-    with _alone(out):
+    with alone(out):
         provenance = _provenance(reader, config, center)
         if not (partial.exists() and config.resume):
             _make_room(partial, journal, config.overwrite)
@@ -176,28 +176,6 @@ def _chosen(split: str, table: FrameTable, config: ConvertConfig) -> FrameTable:
             names = ", ".join(filter(None, there)) or "none that is named"
             raise HandbenchError(f"{split} has no frame of subject {', '.join(config.subjects)}; there are {names}")
     return table[: config.limit]
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Hold the lock of an output; it falls when the process ends, however it ends.
-
-    Raises:
-        HandbenchError: if another process holds it.
-    """
-    from filelock import FileLock, Timeout
-
-    path = out.with_name(f"{out.name}.lock")
-    lock = FileLock(path)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout as error:
-        raise HandbenchError(f"another conversion is writing {out}; wait for it, or name another output") from error
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        lock.release()
 
 
 def _make_room(partial: Path, journal: Path, overwrite: bool) -> None:

@@ -14,18 +14,12 @@ import numpy.typing as npt
 
 from handbench.camera import Camera, xyz_to_uvd
 from handbench.console import claim_output, note, progress, whole_or_nothing
+from handbench.converters import WRITERS
 from handbench.converters.protocol import Writer
 from handbench.errors import HandbenchError
 from handbench.store import FrameStatus, FrameTable, Split, Store
 from handbench.store.blocks import depth_blocks
 
-WRITERS = {
-    "nyu": "handbench.converters.nyu:NyuWriter",
-    "icvl": "handbench.converters.icvl:IcvlWriter",
-    "msra": "handbench.converters.msra:MsraWriter",
-    "hands17": "handbench.converters.hands17:Hands17Writer",
-}
-"""Name of the data set -> where the writer of its raw tree is."""
 _WITHOUT_IMAGE = (FrameStatus.IMAGE_MISSING, FrameStatus.IMAGE_CORRUPT)
 _ROWS = 1 << 12  # frames of labels turned into text at a time
 

@@ -289,7 +289,7 @@ def test_two_conversions_into_one_output(tmp_path: Path, tree: Tree) -> None:
     with FileLock(tmp_path / "s.zarr.lock"):
         result = run("convert", "nyu", tree[0], tmp_path / "s.zarr")
     assert result.exit_code == 2
-    assert "another conversion is writing" in result.stderr
+    assert "another process is writing" in result.stderr
     assert run("convert", "nyu", tree[0], tmp_path / "s.zarr").exit_code == 0
 
 

@@ -7,8 +7,7 @@ centres, with all of the new ones, or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import zarr
-from filelock import FileLock, Timeout
 
 from handbench.errors import HandbenchError, ShapeError
 from handbench.store.layout import COLUMNS, COMPLETE, RECENTERING
+from handbench.store.lock import alone
 from handbench.store.reader import Store
 from handbench.store.writer import consolidate
 
@@ -60,7 +59,7 @@ def replace_centers(path: Path, new: Mapping[str, NewCenters]) -> None:
             replacement concerned a split that is not in `new`.
         ShapeError: if a split has another number of frames.
     """
-    with _alone(path):
+    with alone(path):
         store = Store(path, recentering=True)
         if left := [split for split in store.interrupted if split not in new]:
             raise HandbenchError(
@@ -94,24 +93,3 @@ def _write(path: Path, values: npt.NDArray[Any]) -> zarr.Array[Any]:
     array = zarr.open_array(str(path), mode="r+")
     array[...] = values.astype(array.dtype)
     return array
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock of a store, the one a conversion to the same place holds.
-
-    Raises:
-        HandbenchError: if another process holds it, or the folder cannot be written.
-    """
-    lock = FileLock(path.with_name(f"{path.name}.lock"))
-    try:
-        lock.acquire(blocking=False)
-    except Timeout as error:
-        raise HandbenchError(f"another process is writing {path}; wait for it") from error
-    except OSError as error:
-        raise HandbenchError(f"{path.parent} cannot be written: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
