@@ -13,11 +13,13 @@ import statistics
 import time
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 from usual_chain import usual_chain
 
 from handbench.datasets import dataset
 from handbench.preprocess import AugmentConfig, HandBox, crop, crop_batch, perturb
+from handbench.preprocess.crop import dyadic
 
 SIZE, BATCH, ROUNDS, REPEATS = 128, 32, 30, 64
 
@@ -44,6 +46,7 @@ def main() -> None:
     joints = center + rng.normal(0, 40, (14, 3))
     box = HandBox.upright(center, cube)
     boxes = HandBox.upright(np.tile(center, (BATCH, 1)), np.tile(cube, (BATCH, 1)))
+    matrix = dyadic(box.image_from_crop(camera, SIZE))
     frames, many_joints = [frame] * BATCH, np.tile(joints, (BATCH, 1, 1))
 
     def usual() -> object:
@@ -57,7 +60,15 @@ def main() -> None:
         turned = perturb(boxes, config, rng)
         return crop_batch(frames, turned, camera, SIZE), turned.bb_to_si_norm(turned.xyz_to_bb(many_joints))
 
-    sides = {"usual chain": (usual, 1), "one at a time": (single, 1), f"batch of {BATCH}": (batched, BATCH)}
+    def warp() -> object:
+        return cv2.warpAffine(frame, matrix, (SIZE, SIZE), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+
+    sides = {
+        "usual chain": (usual, 1),
+        "one at a time": (single, 1),
+        f"batch of {BATCH}": (batched, BATCH),
+        "warp alone": (warp, 1),
+    }
     times: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(ROUNDS):
         for name, (work, samples) in sides.items():
