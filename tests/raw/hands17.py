@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.raw.nyu import png
+from tests.raw.plate import Truth, plates
 
 JOINTS = 21
 Line = Callable[[str, list[str]], str]
@@ -72,4 +73,19 @@ def write_tree(root: Path, train: int, test: int, seed: int = 0) -> dict[str, tu
         else:
             write_boxes(root / name, boxes)
         truth[split] = depth, joints if split == "train" else boxes
+    return truth
+
+
+def conformance_tree(root: Path) -> dict[str, Truth]:
+    """A small tree that is in order, and what it holds, by split; NaN for the joints of test, which has boxes."""
+    focal, center = (475.065948, 475.065857), (315.944855, 245.287079)  # the organisers' camera
+    truth = {}
+    for split, folder, count in (("train", root / "training", 3), ("test", root / "frame", 2)):
+        depth, joints = plates(count, JOINTS, focal, center, (480, 640))
+        write_images(folder, depth)
+        if split == "train":
+            write_annotation(folder, joints)
+        else:
+            write_boxes(folder, np.array([[270 + 3 * i, 200, 90, 90] for i in range(count)], dtype=np.float64))
+        truth[split] = depth, joints if split == "train" else np.full_like(joints, np.nan)
     return truth

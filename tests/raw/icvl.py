@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.raw.nyu import png
+from tests.raw.plate import Truth, plates
 
 F, CX, CY = 241.42, 160, 120
 BACKGROUND = 32001
@@ -70,7 +71,7 @@ def write_new(root: Path, train: tuple[str, ...] = TRAIN, test: tuple[str, ...] 
     """
     depth = {"train": write_images(root / "Training/Depth", train), "test": write_images(root / "Testing/Depth", test)}
     (root / "Training/labels.txt").write_bytes(lines(train, uvd(len(train))))
-    _write_test(root / "Testing", test)
+    _write_test_labels(root / "Testing", test, uvd(len(test), seed=1))
     return depth
 
 
@@ -78,13 +79,29 @@ def write_old(root: Path, labels: str = "train.txt") -> dict[str, np.ndarray]:
     """The release of 2014: one Depth/ for all."""
     depth = {"train": write_images(root / "Depth", TRAIN), "test": write_images(root / "Depth", TEST)}
     (root / labels).write_bytes(lines(TRAIN, uvd(len(TRAIN))))
-    _write_test(root, TEST)
+    _write_test_labels(root, TEST, uvd(len(TEST), seed=1))
     return depth
 
 
-def _write_test(folder: Path, names: tuple[str, ...]) -> None:
-    labels = uvd(len(names), seed=1)
+def _write_test_labels(folder: Path, names: tuple[str, ...], labels: np.ndarray) -> None:
     for sequence in ("test_seq_1", "test_seq_2"):
         rows = [i for i, name in enumerate(names) if name.startswith(sequence)]
         text = lines(tuple(names[i] for i in rows), labels[rows], TEST_END)
         (folder / f"{sequence}.txt").write_bytes(text)
+
+
+def conformance_tree(root: Path) -> dict[str, Truth]:
+    """A small tree that is in order, and what it holds, by split."""
+    names = {"train": [name for name in TRAIN if name.startswith("201403")], "test": list(TEST)}
+    truth = {}
+    for split, folder in (("train", root / "Training"), ("test", root / "Testing")):
+        truth[split] = depth, joints = plates(len(names[split]), 16, (F, F), (CX, CY), (240, 320))
+        labels = np.concatenate((joints[..., :2] * F / joints[..., 2:] + [CX, CY], joints[..., 2:]), axis=-1)
+        for name, frame in zip(names[split], depth, strict=True):
+            (folder / "Depth" / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / "Depth" / name).write_bytes(png(np.where(frame == 0, BACKGROUND, frame).astype(np.uint16)))
+        if split == "test":
+            _write_test_labels(folder, TEST, labels)
+        else:
+            (folder / "labels.txt").write_bytes(lines(tuple(names[split]), labels))
+    return truth

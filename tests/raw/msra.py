@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.raw.plate import Truth, plates
+
 GESTURES = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "I", "IP", "L", "MP", "RP", "T", "TIP", "Y"]
 _COUNT = 500  # frames of a gesture of the old release, but for these
 _FEWER = {
@@ -77,3 +79,15 @@ def write_labels_only(root: Path, counts: Mapping[str, int]) -> None:
     for folder, count in counts.items():
         (root / folder).mkdir(parents=True)
         (root / folder / "joint.txt").write_text(f"{count}\n{line * count}", newline="")
+
+
+def conformance_tree(root: Path) -> dict[str, Truth]:
+    """A small tree that is in order, and what it holds, by split."""
+    focal = 241.42  # authors' read-me
+    depth, joints = plates(5, 21, (focal, focal), (160, 120), (240, 320))
+    for folder, frames in (("P0/1", slice(0, 2)), ("P3/TIP", slice(2, 5))):
+        (root / folder).mkdir(parents=True)
+        for number, frame in enumerate(depth[frames]):
+            (root / folder / f"{number:06d}_depth.bin").write_bytes(frame_bytes(100, 50, frame[50:190, 100:220]))
+        (root / folder / "joint.txt").write_text(joint_text(joints[frames] * [1, -1, -1]), newline="")
+    return {"all": (depth, joints)}

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
+from tests.raw.plate import Truth, plates
+
 FX, FY, CX, CY = 588.036865, 587.075073, 320, 240  # authors' convert_depth_to_uvd.m
 BACKGROUND = 2001
 
@@ -74,4 +76,17 @@ def write_tree(root: Path, frames: dict[str, int], seed: int = 0) -> dict[str, t
             depth[i, 200:280, 300 + i : 380 + i] = rng.integers(690, 810, (80, 80))
             (folder / f"depth_1_{i + 1:07d}.png").write_bytes(png(packed(depth[i])))
         truth[split] = np.where(depth == BACKGROUND, 0, depth), xyz[0] * [1, -1, 1]
+    return truth
+
+
+def conformance_tree(root: Path) -> dict[str, Truth]:
+    """A small tree that is in order, and what it holds, by split."""
+    truth = {}
+    for split, count in (("train", 3), ("test", 4)):
+        truth[split] = depth, joints = plates(count, 36, (FX, FY), (CX, CY), (480, 640))
+        (root / split).mkdir(parents=True)
+        write_labels(root / split, np.stack([joints * [1, -1, 1]] * 3))
+        for number, frame in enumerate(depth, start=1):
+            pixels = packed(np.where(frame == 0, BACKGROUND, frame).astype(np.uint16))
+            (root / split / f"depth_1_{number:07d}.png").write_bytes(png(pixels))
     return truth
