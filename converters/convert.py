@@ -41,8 +41,8 @@ class ConvertConfig:
         codec: "shuffle", "bitshuffle", or "auto" for the smaller on a sample of the frames.
         scheduler: "threads", "processes", or the address of a Dask scheduler.
         workers: how many threads or processes; 0 for one a core.
-        resume: go on with an interrupted conversion.
-        overwrite: replace an existing store, or start an interrupted conversion again.
+        resume: go on with an interrupted conversion, if there is one.
+        overwrite: replace an existing store; without `resume`, also start an interrupted conversion again.
 
     Raises:
         HandbenchError: if a value cannot be, or two contradict each other.
@@ -71,8 +71,6 @@ class ConvertConfig:
             raise HandbenchError(f"--limit {self.limit} would leave no frame; it must be 1 or more")
         if self.center == "gt-mean" and (self.near is not None or self.far is not None):
             raise HandbenchError("--near and --far are thresholds of a centre of mass, not of --center gt-mean")
-        if self.resume and self.overwrite:
-            raise HandbenchError("--resume goes on where --overwrite would start again; choose one")
         check_scheduler(self.scheduler)
 
     def center_of(self, spec: DatasetSpec) -> Center:
@@ -119,7 +117,8 @@ class Interrupted(KeyboardInterrupt):
 def convert(reader: Reader, out: Path, config: ConvertConfig) -> ConvertSummary:
     """Turn a raw tree into a store. A bad frame keeps its row, gets a status and a place in the summary.
 
-    The store grows as `<out>.partial`, which no reader opens, and takes its name when it is whole.
+    The store grows as `<out>.partial`, which no reader opens, and takes its name when it is whole. A store that it
+    replaces is there until then, and is whole under `<out>.old` in the moment between; so a kill loses neither.
 
     Args:
         reader: of the raw tree.
@@ -155,9 +154,8 @@ def convert(reader: Reader, out: Path, config: ConvertConfig) -> ConvertSummary:
             summary.problems += [problem for shard in shards for problem in shard.problems]
             summary.remarks += _remarks(reader, split, full[split], table)
         writer.finish()
-        remove(out)
-        partial.rename(out)
         remove(journal)
+        _take_place(partial, out)
     return summary
 
 
@@ -190,6 +188,16 @@ def _make_room(partial: Path, journal: Path, overwrite: bool) -> None:
         )
     remove(partial)
     remove(journal)
+
+
+def _take_place(partial: Path, out: Path) -> None:
+    """Put a whole store where it belongs. An older one steps aside at once: half removed, it could pass for whole."""
+    old = out.with_name(f"{out.name}.old")
+    if out.exists():
+        remove(old)
+        out.rename(old)
+    partial.rename(out)
+    remove(old)
 
 
 def _begin(

@@ -166,7 +166,6 @@ def test_extra_images_and_partly_labelled_frames_are_said(tmp_path: Path, tree: 
         (["{root}", "{out}", "--center", "gt-mean", "--near", "5"], "not of --center gt-mean"),
         (["{root}", "{out}", "--workers", "-1"], "-1 workers"),
         (["{root}", "{out}", "--limit", "0"], "--limit 0"),
-        (["{root}", "{out}", "--resume", "--overwrite"], "choose one"),
         (["{root}", "{out}", "--scheduler", "slurm"], "unknown scheduler 'slurm'"),
         (["{root}", "{out}", "--scheduler", "tcp://127.0.0.1:9"], "no Dask scheduler answers"),
         (["{root}", "{out}", "--views", "1,4"], "some of 1, 2, 3"),

@@ -70,7 +70,7 @@ class StoreWriter:
 
     @classmethod
     def resume(cls, path: Path) -> Self:
-        """Go on with a store under construction.
+        """Go on with a store under construction. No other process may be writing to it.
 
         Raises:
             HandbenchError: if there is none, or it is of another version of handbench.
@@ -82,6 +82,10 @@ class StoreWriter:
             raise HandbenchError(f"{path} is not a store under construction; start again with --overwrite") from error
         if (version := writer._root.attrs["handbench_version"]) != __version__:
             raise HandbenchError(f"{path} was begun by handbench {version}, this is {__version__}; start again")
+        if writer._root.attrs["state"] != BUILDING:  # killed after the last step: its tables are written once more
+            writer._root.update_attributes({"state": BUILDING})
+        for unfinished in path.rglob("*.partial"):  # Zarr's files before they get their names
+            unfinished.unlink()
         return writer
 
     def _attach(self, path: Path) -> None:
@@ -143,9 +147,10 @@ class StoreWriter:
             self._put(group, name, described, columns[name])
 
     def finish(self) -> None:
-        """Declare the store whole and consolidate its metadata."""
-        self._root.attrs["state"] = COMPLETE
+        """Consolidate the metadata of the store, then declare it whole, in one write that is the last."""
         consolidate(self.path)
+        root = zarr.open_group(str(self.path), mode="r+", use_consolidated=True)
+        root.update_attributes({"state": COMPLETE})
 
     @staticmethod
     def _put(group: Any, name: str, column: Column, values: npt.NDArray[Any]) -> None:
