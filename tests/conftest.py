@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("handbench", deadline=None)  # a busy machine is no fault of an example
+if settings.get_current_profile_name() != "ci":  # hypothesis chooses that one itself, with fixed seeds
+    settings.load_profile("handbench")
 
 _REAL = Path(__file__).resolve().parents[2] / "shared" / "real"
 

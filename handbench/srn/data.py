@@ -158,7 +158,8 @@ def hold_out(rows: Rows, fraction: float, blocks: int) -> tuple[Rows, Rows]:
     held = np.zeros(len(rows), dtype=bool)
     pieces = max(1, min(blocks, count))
     ends = np.arange(1, pieces + 1) * len(rows) // pieces
-    share = np.diff(np.arange(pieces + 1) * count // pieces)
+    # In step with the ends, so that no piece is asked for more rows than it has.
+    share = np.diff((2 * count * ends + len(rows)) // (2 * max(len(rows), 1)), prepend=0)
     for end, length in zip(ends, share, strict=True):
         held[end - length : end] = True
     return rows[~held], rows[held]
