@@ -24,7 +24,7 @@ class Size:
 
 
 FULL = Size(1200, 200, ("--preset", "quick"))
-QUICK = Size(300, 60, ("--preset", "quick"))
+QUICK = Size(240, 60, ("--preset", "quick"))
 
 
 def steps(out: Path, size: Size) -> list[tuple[str, list[str]]]:
