@@ -12,6 +12,7 @@ from handbench.datasets import dataset
 from handbench.errors import HandbenchError, ShapeError
 from handbench.store import FrameStatus, FrameTable, Store, StoreWriter
 from handbench.store.describe import describe, text
+from handbench.store.shards import ShardReader
 from handbench.store.writer import SHARD_FRAMES, write_depth
 
 SPEC = dataset("nyu")
@@ -122,6 +123,33 @@ def test_a_flipped_bit_is_found_and_named(tmp_path: Path, depth: np.ndarray) -> 
     with pytest.raises(HandbenchError, match=r"test/1/0000001 \(row 0\) is damaged"):
         split.depth(0)
     assert_array_equal(split.depth(1), depth[1])
+
+
+def test_single_frames_come_straight_from_their_shard(tmp_path: Path, depth: np.ndarray) -> None:
+    depth[FRAMES - 1] = 0  # not stored at all, so that Zarr has to say what it is
+    write(tmp_path / "s.zarr", depth)
+    split = Store(tmp_path / "s.zarr")["test"]
+    straight = [split._shards.read(row) for row in range(FRAMES)]
+    assert straight.pop() is None
+    assert_array_equal(np.array(straight), depth[:-1])
+    assert_array_equal(split.depth(FRAMES - 1), depth[-1])
+
+
+def test_a_damaged_index_of_a_shard_is_found(tmp_path: Path, depth: np.ndarray) -> None:
+    write(tmp_path / "s.zarr", depth)
+    shard = tmp_path / "s.zarr" / "test" / "depth" / "c" / "0" / "0" / "0"
+    data = bytearray(shard.read_bytes())
+    data[-20] ^= 1
+    shard.write_bytes(data)
+    split = Store(tmp_path / "s.zarr")["test"]
+    with pytest.raises(HandbenchError, match=r"test/1/0000004 \(row 3\) is damaged"):
+        split.depth(3)
+    assert_array_equal(split.depth(SHARD_FRAMES), depth[SHARD_FRAMES])
+
+
+def test_an_array_packed_otherwise_is_left_to_zarr(tmp_path: Path, depth: np.ndarray) -> None:
+    array = zarr.create_array(str(tmp_path / "a"), data=depth, chunks=(1, 6, 8), shards=(4, 6, 8))
+    assert ShardReader(array, tmp_path / "a").read(0) is None
 
 
 def test_writers_cannot_share_a_shard(tmp_path: Path, depth: np.ndarray) -> None:

@@ -16,6 +16,7 @@ from handbench.camera import Camera
 from handbench.datasets import DatasetSpec
 from handbench.errors import HandbenchError
 from handbench.store.layout import COLUMNS, COMPLETE, DEPTH, FORMAT, RECENTERING, FrameStatus
+from handbench.store.shards import ShardReader
 
 ScalarT = TypeVar("ScalarT", bound=np.generic)
 
@@ -35,6 +36,7 @@ class Split:
         depth = group[DEPTH]
         assert isinstance(depth, zarr.Array)
         self._depth = depth
+        self._shards = ShardReader(depth, where / name / DEPTH)
         self.image: tuple[int, int] = depth.shape[1], depth.shape[2]
 
     def __len__(self) -> int:
@@ -48,6 +50,8 @@ class Split:
         """
         if not 0 <= row < len(self):
             raise HandbenchError(f"{self._where}: split {self.name} has no frame {row}, only 0 to {len(self) - 1}")
+        if (read := self._shards.read(row)) is not None:
+            return read
         try:
             frame: npt.NDArray[np.uint16] = np.asarray(self._depth[row])
         except (ValueError, RuntimeError, OSError) as error:
