@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from handbench.console import claim_output, progress, remove, whole_or_nothing
+from handbench.console import claim_output, progress, remove, take_place, whole_or_nothing
 from handbench.converters.protocol import Reader
 from handbench.converters.schedule import check_scheduler, run
 from handbench.converters.shard import Center, Problem, Shard, ShardTask
@@ -155,7 +155,7 @@ def convert(reader: Reader, out: Path, config: ConvertConfig) -> ConvertSummary:
             summary.remarks += _remarks(reader, split, full[split], table)
         writer.finish()
         remove(journal)
-        _take_place(partial, out)
+        take_place(partial, out)
     return summary
 
 
@@ -188,16 +188,6 @@ def _make_room(partial: Path, journal: Path, overwrite: bool) -> None:
         )
     remove(partial)
     remove(journal)
-
-
-def _take_place(partial: Path, out: Path) -> None:
-    """Put a whole store where it belongs. An older one steps aside at once: half removed, it could pass for whole."""
-    old = out.with_name(f"{out.name}.old")
-    if out.exists():
-        remove(old)
-        out.rename(old)
-    partial.rename(out)
-    remove(old)
 
 
 def _begin(

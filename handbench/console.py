@@ -93,12 +93,25 @@ def whole_or_nothing(path: Path) -> Iterator[Path]:
     remove(partial)
     try:
         yield partial
-        if path.is_dir() or partial.is_dir():
-            remove(path)  # a folder cannot be replaced in one step; the new one is whole by now
-        partial.replace(path)
+        take_place(partial, path)
     except BaseException:
         remove(partial)
         raise
+
+
+def take_place(partial: Path, path: Path) -> None:
+    """Put what is whole where it belongs; a folder that is there steps aside, for half removed it could pass for whole.
+
+    Args:
+        partial: a file or folder that is whole.
+        path: its place beside it; a kill loses neither, in the moment between the older one is `<path>.old`.
+    """
+    old = path.with_name(f"{path.name}.old")
+    if path.exists() and (path.is_dir() or partial.is_dir()):
+        remove(old)
+        path.rename(old)
+    partial.replace(path)
+    remove(old)
 
 
 def remove(path: Path) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class ShardReader:
         shard, at = divmod(row, self._shard_frames)
         try:
             with (self._folder / "c" / str(shard) / "0" / "0").open("rb", buffering=0) as file:
-                data = self._bytes(file.fileno(), shard, at)
+                data = self._bytes(file, shard, at)
             frame = np.empty(self._image, self._dtype)
             if data is None or int.from_bytes(data[_BLOSC_SIZE], "little") != frame.nbytes:
                 return None
@@ -55,20 +56,26 @@ class ShardReader:
             return None
         return frame
 
-    def _bytes(self, file: int, shard: int, at: int) -> bytes | None:
+    def _bytes(self, file: RawIOBase, shard: int, at: int) -> bytes | None:
         """The Blosc buffer of a frame, checked."""
         if shard not in self._index:
             size = self._shard_frames * 16 + _CRC
-            index = _checked(os.pread(file, size, os.fstat(file).st_size - size))
+            file.seek(-size, os.SEEK_END)
+            index = _checked(file.read(size))
             if index is None:
                 return None
             self._index[shard] = np.frombuffer(index, "<u8").reshape(-1, 2)
         offset, length = self._index[shard][at].tolist()
-        return None if offset == _EMPTY else _checked(os.pread(file, length, offset))
+        if offset == _EMPTY:
+            return None
+        file.seek(offset)
+        return _checked(file.read(length))
 
 
-def _checked(data: bytes) -> bytes | None:
+def _checked(data: bytes | None) -> bytes | None:
     """The bytes before their crc32c; None if it does not fit."""
+    if not data:
+        return None
     body = data[:-_CRC]
     return body if google_crc32c.value(body) == int.from_bytes(data[-_CRC:], "little") else None
 
