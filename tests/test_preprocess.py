@@ -147,6 +147,8 @@ def test_dyadic_is_close_exact_in_float32_and_without_ties(box: Box) -> None:
     exact = box.image_from_crop(SMALL, 128)
     matrix = dyadic(exact)
     assert np.abs(matrix - exact).max() <= 1 / 8192
+    corner = np.array([127, 127, 1])
+    assert np.abs((matrix - exact) @ corner).max() <= 255 / 8192
     assert_array_equal(matrix.astype(np.float32), matrix)
     index = np.arange(128)
     for a, b, c in matrix:
