@@ -1,19 +1,24 @@
 """Raw data sets to stores and back: one module a data set knows its bytes; `convert` does the rest.
 
-A fifth data set is one module with a `Reader` and a `Writer`, one line in `READERS` and in `WRITERS`, and its facts in
-handbench/datasets. Other
-distributions register theirs through the entry point group `handbench.converters`.
+A fifth data set is one module with a reader and a writer, one line in `READERS` and in `WRITERS`, and its facts in
+handbench/datasets. Other distributions register theirs through the entry point group `handbench.converters`, whose
+values are `Converter` pairs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import entry_points
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from handbench.converters.protocol import Reader
+from handbench.converters.protocol import Converter, Reader, Writer
 from handbench.errors import HandbenchError
+
+__all__ = ["READERS", "WRITERS", "Converter", "converter", "open_raw", "open_writer", "reader_names"]
+_GROUP = "handbench.converters"
 
 READERS = {
     "nyu": "handbench.converters.nyu:NyuReader",
@@ -34,7 +39,24 @@ WRITERS = {
 
 def reader_names() -> tuple[str, ...]:
     """Names of all data sets that `open_raw` reads, our own first."""
-    return (*READERS, *sorted(p.name for p in entry_points(group="handbench.converters") if p.name not in READERS))
+    return (*READERS, *sorted(point.name for point in entry_points(group=_GROUP) if point.name not in READERS))
+
+
+def converter(name: str) -> Converter:
+    """The reader and the writer of a data set.
+
+    Raises:
+        HandbenchError: if there is none of that name, or its entry point gives something else.
+    """
+    if name in READERS:
+        return Converter(_load(READERS[name]), _load(WRITERS[name]))
+    point = next((point for point in entry_points(group=_GROUP) if point.name == name), None)
+    if point is None:
+        raise HandbenchError(f"no converter for {name!r}; there are {', '.join(reader_names())}")
+    pair = point.load()
+    if not isinstance(pair, Converter):
+        raise HandbenchError(f"the entry point of converter {name!r} gives a {type(pair).__name__}, not a Converter")
+    return pair
 
 
 def open_raw(name: str, root: Path, **options: Any) -> Reader:
@@ -48,12 +70,28 @@ def open_raw(name: str, root: Path, **options: Any) -> Reader:
     Raises:
         HandbenchError: if there is no reader of that name, or the folder does not hold such a tree.
     """
-    if name in READERS:
-        module, _, attribute = READERS[name].partition(":")
-        reader: Reader = getattr(import_module(module), attribute)(root, **options)
-        return reader
-    point = next((p for p in entry_points(group="handbench.converters") if p.name == name), None)
-    if point is None:
-        raise HandbenchError(f"no converter for {name!r}; there are {', '.join(reader_names())}")
-    plugin: Reader = point.load()(root, **options)
-    return plugin
+    return converter(name).reader(root, **options)
+
+
+def open_writer(name: str, root: Path, **options: Any) -> Writer:
+    """A writer of the raw tree of a data set.
+
+    Args:
+        name: of the data set.
+        root: the folder to make.
+        options: of the writer; those that it does not know are left out, so that the options of a reader may be given.
+
+    Raises:
+        HandbenchError: if there is no writer for that data set.
+    """
+    factory = converter(name).writer if name in reader_names() else None
+    if factory is None:
+        raise HandbenchError(f"no writer for the raw layout of {name}; there are {', '.join(WRITERS)}")
+    known = signature(factory).parameters
+    return factory(root, **{key: value for key, value in options.items() if key in known})
+
+
+def _load(place: str) -> Callable[..., Any]:
+    module, _, attribute = place.partition(":")
+    factory: Callable[..., Any] = getattr(import_module(module), attribute)
+    return factory

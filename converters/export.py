@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from importlib import import_module
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import numpy.typing as npt
 
 from handbench.camera import Camera, xyz_to_uvd
 from handbench.console import claim_output, note, progress, whole_or_nothing
-from handbench.converters import WRITERS
+from handbench.converters import open_writer
 from handbench.converters.protocol import Writer
 from handbench.errors import HandbenchError
 from handbench.store import FrameStatus, FrameTable, Split, Store
@@ -72,7 +70,7 @@ def write_raw_tree(store: Store, out: Path, overwrite: bool = False) -> str:
             without += int(np.isin(split.status, _WITHOUT_IMAGE).sum())
             writer.write_split(split.name, _table(split), _images(split, advance))
         if store.release == "synthetic":
-            _mark_synthetic(writer, store.spec.name, {split.name: _subject_frames(split) for split in splits})
+            writer.mark_synthetic({"subjects": {split.name: _subject_frames(split) for split in splits}})
     named = " + ".join(f"{len(split):,} {split.name}" for split in splits)
     lack = f", {without:,} of them without an image" if without else ""
     return f"{out}: {named} frames{lack} in the raw layout of {store.spec.title}"
@@ -84,16 +82,12 @@ def _writer(store: Store, root: Path) -> Writer:
     Raises:
         HandbenchError: if there is none.
     """
-    if store.spec.name not in WRITERS:
-        names = ", ".join(WRITERS)
-        raise HandbenchError(f"{store.path}: no writer for the raw layout of {store.spec.name}; there are {names}")
-    module, _, attribute = WRITERS[store.spec.name].partition(":")
-    factory = getattr(import_module(module), attribute)
-    known = signature(factory).parameters
     options = store.provenance.get("options", {})
-    # "auto" is a reader's question to the files; a writer has its own form.
-    writer: Writer = factory(root, **{k: v for k, v in options.items() if k in known and v != "auto"})
-    return writer
+    try:
+        # "auto" is a reader's question to the files; a writer has its own form.
+        return open_writer(store.spec.name, root, **{k: v for k, v in options.items() if v != "auto"})
+    except HandbenchError as error:
+        raise HandbenchError(f"{store.path}: {error}") from error
 
 
 def _table(split: Split) -> FrameTable:
@@ -120,21 +114,10 @@ def _images(split: Split, advance: Callable[[int], None]) -> Iterator[npt.NDArra
 
 
 def _subject_frames(split: Split) -> dict[str, int]:
-    """Number of frames of each subject in the order of the frames of one view."""
+    """Number of frames of each subject in the order of the frames of one view; {} where none is named."""
     subjects = split.subject[split.view == split.view[0]]
     names, first, counts = np.unique(subjects, return_index=True, return_counts=True)
-    return {str(names[i]): int(counts[i]) for i in np.argsort(first)}
-
-
-def _mark_synthetic(writer: Writer, name: str, subjects: Mapping[str, Mapping[str, int]]) -> None:
-    """Say in the tree that its hands are rendered, and whose they are where the raw layout cannot tell."""
-    mark: Callable[..., None] | None = getattr(writer, "mark_synthetic", None)
-    if mark is None:
-        raise HandbenchError(f"the raw layout of {name} cannot say that its hands are synthetic; nothing was written")
-    if signature(mark).parameters:
-        mark(subjects)
-    else:
-        mark()
+    return {str(names[i]): int(counts[i]) for i in np.argsort(first) if names[i]}
 
 
 def write_labels(store: Store, split: str, out: Path, overwrite: bool = False) -> str:

@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from handbench.converters.files import fingerprint, folder_names, inside, read_png
 from handbench.converters.labels import label_blocks
+from handbench.converters.marker import SYNTHETIC, read_marker, subjects_of, write_marker
 from handbench.datasets import dataset
 from handbench.datasets.spec import DatasetSpec
 from handbench.errors import HandbenchError
@@ -34,7 +35,6 @@ BBOX_FORMS = ("auto", "xywh", "corners")
 DELIMITERS = ("\t ", "\t", " ")
 """What a writer puts before each number: the inferred form first."""
 _SUFFIX = ".png"
-_MARKER = "synthetic.json"
 _LARGEST = 1e6  # mm or px; far beyond any sensor, far below what float32 holds
 
 
@@ -79,7 +79,8 @@ class Hands17Reader:
             raise HandbenchError(f"unknown form of bounding boxes {bbox_form!r}; there are {', '.join(BBOX_FORMS)}")
         self.bbox_form = bbox_form
         self.options: Mapping[str, Any] = {"bbox_form": bbox_form}
-        self.release = "synthetic" if (root / _MARKER).is_file() else ""
+        self._marker = read_marker(root)
+        self.release = SYNTHETIC if self._marker else ""
         self.depth_dtype = np.dtype(np.uint16)
 
     def table(self, split: str) -> FrameTable:
@@ -94,12 +95,13 @@ class Hands17Reader:
             raise HandbenchError(f"{path} names {_repeated(names)} twice; each image has one line")
         frame_key = np.array([f"{split}/{name}" for name in names], dtype=np.str_)
         nothing = np.full(len(names), "", dtype=np.str_)
+        subject = subjects_of(self._marker, split, len(names))  # the data set itself does not tell
         joints = len(self.spec.joints)
         labelled = layout.columns == 3 * joints
         return FrameTable(
             image=image_names(split, frame_key),
             frame_key=frame_key,
-            subject=nothing,
+            subject=nothing if subject is None else subject,
             sequence=nothing,
             view=np.ones(len(names), dtype=np.uint8),
             joints_xyz=_joints(numbers) if labelled else np.full((len(names), joints, 3), np.nan, dtype=np.float32),
@@ -126,7 +128,7 @@ class Hands17Reader:
     def remarks(self, split: str, table: FrameTable) -> list[str]:
         """A line if the frames are not as many as published."""
         published = self.spec.split(split).frames["only"]
-        if self.release == "synthetic" or len(table) == published:
+        if self.release == SYNTHETIC or len(table) == published:
             return []
         return [f"{split}: {len(table):,} frames, published are {published:,}"]
 
@@ -203,9 +205,9 @@ class Hands17Writer:
             for name, row in zip(names, rows, strict=True):
                 file.write("".join((name, *(f"{self._delimiter}{number}" for number in row), self._end)))
 
-    def mark_synthetic(self) -> None:
-        """Say in the tree that its hands are rendered."""
-        (self.root / _MARKER).write_text('{"note": "rendered hands, not HANDS17 data"}\n', encoding="utf-8")
+    def mark_synthetic(self, facts: Mapping[str, Any]) -> None:
+        """Say in the tree that its hands are rendered; see `protocol.Writer`."""
+        write_marker(self.root, self.spec.title, facts)
 
     def _rows(self, split: str, table: FrameTable) -> Iterator[list[str]]:
         """The numbers of each line as they are printed."""

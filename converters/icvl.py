@@ -29,6 +29,7 @@ import numpy.typing as npt
 from handbench.camera import Camera, uvd_to_xyz, xyz_to_uvd
 from handbench.converters.files import fingerprint, folder_names, inside, read_png, write_raw
 from handbench.converters.labels import label_blocks, stored_joints
+from handbench.converters.marker import SYNTHETIC, read_marker, write_marker
 from handbench.datasets import dataset
 from handbench.datasets.spec import DatasetSpec
 from handbench.errors import FrameError, HandbenchError
@@ -72,7 +73,7 @@ class IcvlReader:
         self.root = root
         self.spec: DatasetSpec = dataset("icvl")
         self.options: Mapping[str, Any] = {"rotated": rotated}
-        self.release = "rotated" if rotated else "originals"
+        self.release = SYNTHETIC if read_marker(root) else "rotated" if rotated else "originals"
         self.depth_dtype = np.dtype(np.uint16)
         self._folders = _find_splits(root)
         self.splits = tuple(self._folders)
@@ -101,14 +102,16 @@ class IcvlReader:
         folder, _, name = image.partition(f"{_DEPTH}/")
         path, camera = inside(self.root / folder / _DEPTH, name), self.spec.camera
         raw = read_png(path, (camera.height, camera.width), np.dtype(np.uint16), "a 16-bit gray image")
-        if name == f"{_WITHOUT_IMAGE}{_PNG}":
+        if name == f"{_WITHOUT_IMAGE}{_PNG}" and self.release != SYNTHETIC:
             raise FrameError(f"{path}: published loaders agree that this image is unusable", FrameStatus.IMAGE_CORRUPT)
         depth: npt.NDArray[np.uint16] = np.where(raw > _FARTHEST, np.uint16(0), raw)
         return depth
 
     def flagged(self, split: str, table: FrameTable) -> dict[int, str]:
         """Rows of a table, or of a part of it, that published loaders skip -> who does."""
-        flags = {}
+        flags: dict[int, str] = {}
+        if self.release == SYNTHETIC:
+            return flags
         for row, key in enumerate(table.frame_key.tolist()):
             *above, sequence, image = key.split("/")
             rotated, frame = len(above) == 2, f"{sequence}/{image}"
@@ -121,6 +124,8 @@ class IcvlReader:
         remarks = []
         if split == "test" and (absent := set(_TEST_SEQUENCES) - set(table.sequence.tolist())):
             remarks.append(f"{split}: there is no {' and no '.join(sorted(absent))}; the test set is both sequences")
+        elif self.release == SYNTHETIC:
+            return remarks
         elif len(table) != (published := self.spec.split(split).frames[self.release]):
             remarks.append(f"{split}: {len(table):,} frames, published are {published:,}")
         return remarks
@@ -241,6 +246,10 @@ class IcvlWriter:
             lines.setdefault(file, []).append(line)
         for file, texts in lines.items():
             write_raw(self.root / _FOLDERS[split] / file, line_end.join((*texts, "")).encode())
+
+    def mark_synthetic(self, facts: Mapping[str, Any]) -> None:
+        """Say in the tree that its hands are rendered; see `protocol.Writer`."""
+        write_marker(self.root, self.spec.title, facts)
 
 
 def is_original(name: str) -> bool:

@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from handbench.converters.files import folder_names, read_frame, write_raw
 from handbench.converters.labels import numbers, stored_joints, token_grid
+from handbench.converters.marker import SYNTHETIC, read_marker, write_marker
 from handbench.converters.msra_invalid import INVALID, invalid_frames
 from handbench.datasets import dataset
 from handbench.datasets.spec import DatasetSpec
@@ -61,7 +62,8 @@ class MsraReader:
         self.splits = (_SPLIT,)
         self.options: Mapping[str, Any] = {"drop_invalid": drop_invalid}
         self.depth_dtype = np.dtype(np.float32)
-        self.release = self._release()
+        release = self._release()
+        self.release = SYNTHETIC if read_marker(self.root) else release
         if drop_invalid and self.release != "old":
             raise HandbenchError(
                 f"the published lists of invalid frames number the old release; {self.root} is "
@@ -117,7 +119,9 @@ class MsraReader:
 
     def remarks(self, split: str, table: FrameTable) -> list[str]:
         """What is odd about the tree: a line if its numbers of frames are those of neither release."""
-        remarks = []
+        remarks: list[str] = []
+        if self.release == SYNTHETIC:
+            return remarks
         if not self.release:
             found = Counter(table.subject.tolist())
             releases = self.spec.split(_SPLIT).subjects
@@ -230,6 +234,10 @@ class MsraWriter:
         line = " ".join(["%.7g"] * rows.shape[1])  # 7 digits: all that float32 keeps of what was printed
         lines = (line % tuple(row) for row in rows.tolist())
         write_raw(self.root / folder / _LABELS, "\n".join((str(len(rows)), *lines, "")).encode())
+
+    def mark_synthetic(self, facts: Mapping[str, Any]) -> None:
+        """Say in the tree that its hands are rendered; see `protocol.Writer`."""
+        write_marker(self.root, self.spec.title, facts)
 
 
 def image_names(frame_key: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:

@@ -12,7 +12,6 @@ Sources: the authors' visualize_example.m and calculate_coords.m; a real frame.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ import scipy.io
 
 from handbench.camera import xyz_to_uvd
 from handbench.converters.files import fingerprint, read_png
+from handbench.converters.marker import SYNTHETIC, in_order, read_marker, subjects_of, write_marker
 from handbench.datasets import dataset
 from handbench.datasets.spec import DatasetSpec
 from handbench.errors import FrameError, HandbenchError
@@ -35,7 +35,6 @@ EXCHANGED_TRAIN_FRAMES = 29116
 """In train, views 2 and 3 of the frames up to here show what the other shows later (MURAUER, NyuHandPoseDataset)."""
 _SPLITS = ("train", "test")
 _LABELS = "joint_data.mat"
-_MARKER = "synthetic.json"
 _MAT_HEADER = b"MATLAB 5.0 MAT-file, written by handbench".ljust(116)  # scipy puts the time here
 _Y_UP = np.array([1.0, -1.0, 1.0])  # raw xyz has y up; its own inverse
 
@@ -64,8 +63,8 @@ class NyuReader:
         self.views, self.synth = tuple(views), synth
         self.options: Mapping[str, Any] = {"views": list(views), "synth": synth}
         self.depth_dtype = np.dtype(np.uint16)
-        self._marker = _read_marker(self.root / _MARKER)
-        self.release = "synthetic" if self._marker else ""
+        self._marker = read_marker(self.root)
+        self.release = SYNTHETIC if self._marker else ""
 
     def table(self, split: str) -> FrameTable:
         """All labelled frames, view by view."""
@@ -111,7 +110,7 @@ class NyuReader:
         """A line if the frames are not as many as published."""
         published = self.spec.split(split).frames["only"]
         frames = len(table) // len(self.views)
-        if self.release == "synthetic" or frames == published:
+        if self.release == SYNTHETIC or frames == published:
             return []
         return [f"{split}: {frames:,} frames, published are {published:,}"]
 
@@ -126,9 +125,8 @@ class NyuReader:
 
     def _subjects(self, split: str, count: int) -> npt.NDArray[np.str_]:
         """Subjects in file order: told by a synthetic tree, else by the published counts."""
-        counts = self._marker.get(split) or self.spec.split(split).subjects["only"]
-        names = [name for name, frames in counts.items() for _ in range(frames)]
-        return np.array((names + [names[-1]] * count)[:count], dtype=np.str_)
+        told = subjects_of(self._marker, split, count)
+        return in_order(self.spec.split(split).subjects["only"], count) if told is None else told
 
 
 class NyuWriter:
@@ -201,14 +199,9 @@ class NyuWriter:
         with path.open("r+b") as file:
             file.write(_MAT_HEADER)
 
-    def mark_synthetic(self, subjects: Mapping[str, Mapping[str, int]]) -> None:
-        """Say in the tree that its hands are rendered, and whose they are, which the raw layout cannot tell.
-
-        Args:
-            subjects: number of frames of each subject in file order, for each split.
-        """
-        text = json.dumps({"note": "rendered hands, not NYU data", "subjects": subjects}, indent=2)
-        (self.root / _MARKER).write_text(f"{text}\n", encoding="utf-8")
+    def mark_synthetic(self, facts: Mapping[str, Any]) -> None:
+        """Say in the tree that its hands are rendered; see `protocol.Writer`."""
+        write_marker(self.root, self.spec.title, facts)
 
 
 def image_names(frame_key: npt.NDArray[np.str_], synth: bool = False) -> npt.NDArray[np.str_]:
@@ -246,14 +239,3 @@ def _read_joints(path: Path, spec: DatasetSpec) -> npt.NDArray[np.float64]:
         raise HandbenchError(f"{path}: joint_xyz has shape {joints.shape}, not (3 views, frames, 36, 3)")
     all_views: npt.NDArray[np.float64] = joints.astype(np.float64)
     return all_views
-
-
-def _read_marker(path: Path) -> Mapping[str, Mapping[str, int]]:
-    """Subjects of a synthetic tree by split; empty for real data."""
-    if not path.is_file():
-        return {}
-    try:
-        subjects: Mapping[str, Mapping[str, int]] = json.loads(path.read_text(encoding="utf-8"))["subjects"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise HandbenchError(f"{path} does not say whose hands these are ({error}); write the tree again") from error
-    return subjects

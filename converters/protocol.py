@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -80,3 +81,27 @@ class Writer(Protocol):
         Raises:
             HandbenchError: if something cannot be written, or the frames do not fit the raw layout.
         """
+
+    def mark_synthetic(self, facts: Mapping[str, Any]) -> None:
+        """Say in the tree, by `synthetic.json`, that its hands are rendered; a reader then has release "synthetic".
+
+        Args:
+            facts: plain data that the raw layout cannot hold. Readers of data sets that do not name their subjects ask
+                for "subjects": for each split the number of frames of each subject, in the order of the frames.
+
+        Raises:
+            HandbenchError: if the file cannot be written.
+        """
+
+
+@dataclass(frozen=True)
+class Converter:
+    """The pair for one data set, which an entry point of the group `handbench.converters` gives.
+
+    Attributes:
+        reader: called with the folder of a raw tree, and the options of the reader.
+        writer: called with the folder to make; None if there is no way back.
+    """
+
+    reader: Callable[..., Reader]
+    writer: Callable[..., Writer] | None = None

@@ -11,6 +11,7 @@ from handbench.converters.frames import SUFFIXES, decode, natural
 from handbench.converters.hands17 import LAYOUTS, Hands17Reader
 from handbench.converters.icvl import IcvlReader, is_original
 from handbench.converters.inspection import Inspection, Recogniser, SplitCounts, count_by, some
+from handbench.converters.marker import SYNTHETIC
 from handbench.converters.msra import GESTURES, SUBJECTS, MsraReader
 from handbench.converters.nyu import NyuReader
 from handbench.converters.protocol import Reader
@@ -51,8 +52,8 @@ def _icvl_layout(root: Path) -> str:
 
 def _icvl_judge(reader: Reader, tables: Mapping[str, FrameTable], inspection: Inspection) -> None:
     judge_splits(reader, inspection)
-    assert isinstance(reader, IcvlReader)
-    inspection.release = {"rotated": "with rotated copies", "originals": "without rotated copies"}[reader.release]
+    known = {"rotated": "with rotated copies", "originals": "without rotated copies"}
+    inspection.release = known.get(reader.release, reader.release)
     for split, table in tables.items():
         inspection.findings += reader.remarks(split, table)
 
@@ -63,6 +64,9 @@ def _msra_matches(root: Path) -> bool:
 
 
 def _msra_judge(reader: Reader, tables: Mapping[str, FrameTable], inspection: Inspection) -> None:
+    if reader.release == SYNTHETIC:
+        inspection.release = SYNTHETIC
+        return
     for table in tables.values():
         found = count_by(table.subject)
         releases = reader.spec.split("all").subjects
@@ -112,7 +116,7 @@ def judge_counts(reader: Reader, tables: Mapping[str, FrameTable], inspection: I
     """Compare the number of frames of each split with the published one."""
     judge_splits(reader, inspection)
     inspection.release = reader.release
-    if reader.release == "synthetic":
+    if reader.release == SYNTHETIC:
         return
     published = {split.name: next(iter(split.frames.values())) for split in reader.spec.splits}
     for split, table in tables.items():

@@ -72,4 +72,4 @@ def write_nyu(out: Path, counts: dict[str, int], seed: int, key_frames: int) -> 
                 joints_xyz.append(joints)
                 advance(1)
             writer.write_labels(split, {1: np.stack(joints_xyz)})
-        writer.mark_synthetic({split: subject_frames(split, count) for split, count in counts.items()})
+        writer.mark_synthetic({"subjects": {split: subject_frames(split, count) for split, count in counts.items()}})

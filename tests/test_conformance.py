@@ -9,8 +9,10 @@ import json
 import pickle
 import re
 import shutil
+import sys
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import EntryPoint
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -20,7 +22,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from handbench.camera import xyz_to_uvd
 from handbench.cli import main
-from handbench.converters import READERS, WRITERS, open_raw
+from handbench.converters import READERS, WRITERS, Converter, converter, open_raw, open_writer, reader_names
 from handbench.converters.command import READER_OPTIONS
 from handbench.converters.compare import compare
 from handbench.converters.convert import ConvertConfig, convert
@@ -86,8 +88,7 @@ def image_files(case: Case) -> set[Path]:
 def test_every_reader_has_facts_a_writer_a_recogniser_and_a_raw_tree(name: str) -> None:
     assert name in dataset_names()
     assert name in RECOGNISERS
-    module, _, attribute = WRITERS[name].partition(":")
-    writer = getattr(import_module(module), attribute)
+    writer = converter(name).writer
     assert [member for member in members(Writer) if not hasattr(writer, member)] == []
     assert callable(import_module(f"tests.raw.{name}").conformance_tree)
 
@@ -283,6 +284,59 @@ def test_the_writer_writes_what_the_reader_reads(case: Case, tmp_path: Path) -> 
     comparison = compare(Store(case.store), Store(tmp_path / "b.zarr"))
     assert comparison.differences == []
     assert comparison.frames == {split: len(depth) for split, (depth, _) in case.truth.items()}
+
+
+def test_a_synthetic_tree_says_so_from_tree_to_store_and_back(case: Case, tmp_path: Path) -> None:
+    root = case.copy(tmp_path)
+    assert case.reader.release != "synthetic"
+    open_writer(case.name, root).mark_synthetic({"seed": 7})
+    assert json.loads((root / "synthetic.json").read_text())["seed"] == 7
+    reader = open_raw(case.name, root)
+    assert reader.release == "synthetic"
+    assert [reader.remarks(split, reader.table(split)) for split in reader.splits] == [[] for _ in reader.splits]
+    inspection = inspect(root)
+    assert (inspection.release, inspection.findings) == ("synthetic", [])
+    convert(reader, tmp_path / "a.zarr", ConvertConfig())
+    assert (Store(tmp_path / "a.zarr").release, validate(Store(tmp_path / "a.zarr")).findings) == ("synthetic", [])
+    assert run("export", "raw", tmp_path / "a.zarr", tmp_path / "again").exit_code == 0
+    convert(open_raw(case.name, tmp_path / "again"), tmp_path / "b.zarr", ConvertConfig())
+    assert compare(Store(tmp_path / "a.zarr"), Store(tmp_path / "b.zarr")).differences == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", "7", '{"subjects": 3}', '{"subjects": {"test": {"1": "x"}}}', "[" * 99_999]
+)
+def test_a_damaged_marker_is_refused(case: Case, tmp_path: Path, text: str) -> None:
+    root = case.copy(tmp_path)
+    (root / "synthetic.json").write_text(text)
+    with pytest.raises(HandbenchError, match=r"synthetic\.json .*write the .*tree again"):
+        open_raw(case.name, root)
+
+
+def test_another_distribution_brings_its_pair(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bring(monkeypatch, converter(case.name))
+    assert reader_names() == (*READERS, "fifth")
+    assert open_raw("fifth", case.root).splits == case.reader.splits
+    split = case.reader.splits[0]
+    depths = [case.reader.depth(image) for image in case.reader.table(split).image.tolist()]
+    open_writer("fifth", tmp_path / "raw").write_split(split, case.reader.table(split), depths)
+    assert_array_equal(open_raw("fifth", tmp_path / "raw").table(split).frame_key, case.reader.table(split).frame_key)
+
+
+def test_a_pair_may_lack_its_writer_but_must_be_a_pair(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    bring(monkeypatch, Converter(converter("nyu").reader))
+    with pytest.raises(HandbenchError, match="no writer for the raw layout of fifth"):
+        open_writer("fifth", tmp_path)
+    bring(monkeypatch, converter("nyu").reader)
+    with pytest.raises(HandbenchError, match="'fifth' gives a type, not a Converter"):
+        open_raw("fifth", tmp_path)
+
+
+def bring(monkeypatch: pytest.MonkeyPatch, value: object) -> None:
+    """Make as if an installed distribution had an entry point "fifth" that gives this value."""
+    monkeypatch.setattr(sys.modules[__name__], "FIFTH", value, raising=False)
+    point = EntryPoint("fifth", f"{__name__}:FIFTH", "handbench.converters")
+    monkeypatch.setattr("handbench.converters.entry_points", lambda group: [point] if group == point.group else [])
 
 
 def test_validate_finds_nothing(case: Case) -> None:

@@ -390,8 +390,12 @@ def test_the_writer_refuses_what_does_not_fit(tmp_path: Path, tree: Tree) -> Non
 
 def test_a_synthetic_tree_says_so(tree: Tree) -> None:
     assert Hands17Reader(tree[0]).release == ""
-    Hands17Writer(tree[0]).mark_synthetic()
-    assert Hands17Reader(tree[0]).release == "synthetic"
+    Hands17Writer(tree[0]).mark_synthetic({"subjects": {"train": {"S1": 1, "S2": 9}}})
+    reader = Hands17Reader(tree[0])
+    assert reader.release == "synthetic"
+    subjects = reader.table("train").subject.tolist()
+    assert subjects == ["S1", *["S2"] * (len(subjects) - 1)]
+    assert set(reader.table("test").subject.tolist()) == {""}
 
 
 def test_image_names_are_the_inverse_of_keys() -> None:

@@ -294,7 +294,7 @@ def test_two_conversions_into_one_output(tmp_path: Path, tree: Tree) -> None:
 
 def test_subjects_limit_and_views_choose_frames(tmp_path: Path, tree: Tree) -> None:
     root = tree[0]
-    NyuWriter(root).mark_synthetic({"train": {"1": 3}, "test": {"1": 1, "2": 3}})
+    NyuWriter(root).mark_synthetic({"subjects": {"train": {"1": 3}, "test": {"1": 1, "2": 3}}})
     run("convert", "nyu", root, tmp_path / "a.zarr", "--split", "test", "--subjects", "2", "--limit", 2)
     split = Store(tmp_path / "a.zarr")["test"]
     assert split.frame_key.tolist() == ["test/1/0000002", "test/1/0000003"]
@@ -407,7 +407,7 @@ def test_the_writer_refuses_what_the_layout_cannot_hold(tmp_path: Path, tree: Tr
 
 def test_a_synthetic_tree_says_so_and_whose_hands_it_has(tmp_path: Path) -> None:
     raw.write_tree(tmp_path / "r", {"test": 4})
-    NyuWriter(tmp_path / "r").mark_synthetic({"test": {"1": 1, "2": 3}})
+    NyuWriter(tmp_path / "r").mark_synthetic({"subjects": {"test": {"1": 1, "2": 3}}})
     reader = open_raw("nyu", tmp_path / "r")
     assert reader.release == "synthetic"
     assert reader.table("test").subject.tolist() == ["1", "2", "2", "2"]

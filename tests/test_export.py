@@ -61,7 +61,7 @@ def nyu_tree(root: Path) -> None:
 
 def synthetic_tree(root: Path) -> None:
     nyu.write_tree(root, {"train": 3, "test": 4})
-    NyuWriter(root).mark_synthetic({"train": {"1": 3}, "test": {"1": 1, "2": 3}})
+    NyuWriter(root).mark_synthetic({"subjects": {"train": {"1": 3}, "test": {"1": 1, "2": 3}}})
 
 
 def icvl_tree(root: Path) -> None:
