@@ -1,36 +1,38 @@
-"""A parametric right hand: shape from 20 numbers, pose from one rotation a bone.
+"""A parametric hand with its forearm: shape from 20 numbers, pose from one rotation a bone.
 
-**Hand frame.** mm, origin at the wrist; x towards the thumb, y towards the forearm, z towards the back of the hand.
-These are the axes of the camera frame for a right hand held up with its palm towards the camera.
+**Hand frame.** mm, origin at the wrist; y towards the forearm, z towards the back of the hand, x towards the thumb of a
+right hand and away from that of a left one. These are the axes of the camera frame for a hand held up with its palm
+towards the camera.
 
-The model's file and its licence (CC0) are described in `handbench/synth/NOTICE`.
+The model's file is made by `tools/bake_hand.py`; its licence (CC0) is in `handbench/synth/NOTICE`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from itertools import pairwise
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from handbench.arrays import require_last_axis
 from handbench.errors import ShapeError
+from handbench.synth.compiled import njit
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
+Side = Literal["right", "left"]
 
 BONES = 21
-WRIST = 1
+FOREARM, WRIST = 0, 1
 CHAINS = {"thumb": (2, 3, 4), "index": (6, 7, 8), "middle": (10, 11, 12), "ring": (14, 15, 16), "pinky": (18, 19, 20)}
 """Bones of each finger from the palm outwards. Thumb: metacarpal, proximal and distal phalanx; others: three phalanges.
 A bone starts at its head, the joint that it turns about."""
+METACARPALS = {"index": 5, "middle": 9, "ring": 13, "pinky": 17}
 
-_FOREARM_MM = 230.0  # from the wrist, on the mean hand
-_FOREARM_RINGS = 8
-_FOREARM_GROWTH = 0.45  # the forearm is about 1.5 times as wide below the elbow as at the wrist
+_MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -39,19 +41,28 @@ class Mesh:
 
     Attributes:
         faces: (F, 3) vertex indices, counter-clockwise seen from outside; closed.
-        weights: (V, 21) skin weights, each row sums to 1.
-        parents: (21,) parent bone, -1 for the root; a parent comes before its children.
+        weights: (V, 6) skin weights, each row sums to 1.
+        bones: (V, 6) the bone that each weight belongs to.
+        parents: (21,) parent bone, -1 for the forearm; a parent comes before its children.
         tips: (5,) vertex at the end of each finger, in the order of `CHAINS`.
-        wrist_loop: (20,) the ring of vertices where hand and forearm meet, in order.
-        wrist_sides: (2,) of these the one on the little finger's side and the one on the thumb's.
+        wrist_sides: (2,) vertex at the wrist on the little finger's side and on the thumb's.
     """
 
     faces: Ints
     weights: Floats
+    bones: Ints
     parents: Ints
     tips: Ints
-    wrist_loop: Ints
     wrist_sides: Ints
+
+    @property
+    def wrist_loop(self) -> Ints:
+        """(2,) vertices whose mean is the middle of the wrist."""
+        return self.wrist_sides
+
+    def owners(self) -> Ints:
+        """(V,) the bone that moves each vertex most."""
+        return np.asarray(self.bones[np.arange(len(self.bones)), self.weights.argmax(axis=1)])
 
 
 @dataclass(frozen=True)
@@ -59,14 +70,22 @@ class Hand:
     """One person's hand at rest, in the hand frame.
 
     Attributes:
-        mesh: shared by all shapes.
-        vertices: (V, 3) mm; the hand's 1609, then the forearm's.
+        mesh: shared by all shapes of a side.
+        vertices: (V, 3) mm, hand and forearm.
         heads: (21, 3) mm, where each bone starts.
+        side: which hand it is.
     """
 
     mesh: Mesh
     vertices: Floats
     heads: Floats
+    side: Side = "right"
+
+    def mirrored(self) -> Self:
+        """The same person's other hand; triangles keep their outside outside."""
+        mesh = replace(self.mesh, faces=np.ascontiguousarray(self.mesh.faces[:, ::-1]))
+        other: Side = "left" if self.side == "right" else "right"
+        return replace(self, mesh=mesh, vertices=self.vertices * _MIRROR, heads=self.heads * _MIRROR, side=other)
 
     def pose(self, rotations: Floats) -> tuple[Floats, Floats]:
         """Turn every bone about its head and carry the skin along (linear blend skinning).
@@ -75,7 +94,8 @@ class Hand:
             rotations: (..., 21, 3, 3) turn of each bone relative to its parent, hand frame at rest.
 
         Returns:
-            vertices (..., V, 3) and bone heads (..., 21, 3), mm, hand frame.
+            vertices (..., V, 3) and bone heads (..., 21, 3), mm, hand frame. A pose gives the same bits alone and
+            among others.
 
         Raises:
             ShapeError: if `rotations` does not end in (21, 3, 3).
@@ -84,28 +104,13 @@ class Hand:
         """
         if rotations.shape[-3:] != (BONES, 3, 3):
             raise ShapeError(f"rotations has shape {rotations.shape}, it must end in ({BONES}, 3, 3)")
-        turns, shifts = self._chain(rotations)
-        moves = np.concatenate((turns.reshape(*turns.shape[:-2], 9), shifts), axis=-1)
-        blend = self.mesh.weights @ moves
-        turned = (blend[..., :9].reshape(*blend.shape[:-1], 3, 3) @ self.vertices[:, :, None])[..., 0]
-        heads = (turns @ self.heads[:, :, None])[..., 0] + shifts
-        return turned + blend[..., 9:], heads
-
-    def _chain(self, rotations: Floats) -> tuple[Floats, Floats]:
-        """(..., 21, 3, 3) and (..., 21, 3): where a rest point p of bone b goes is turns[b] p + shifts[b]."""
-        turns = np.empty_like(rotations)
-        shifts = np.empty(rotations.shape[:-1])
-        for bone, parent in enumerate(self.mesh.parents):
-            head = self.heads[bone]
-            own = rotations[..., bone, :, :]
-            own_shift = head - own @ head
-            if parent < 0:
-                turns[..., bone, :, :], shifts[..., bone, :] = own, own_shift
-                continue
-            above = turns[..., parent, :, :]
-            turns[..., bone, :, :] = above @ own
-            shifts[..., bone, :] = (above @ own_shift[..., None])[..., 0] + shifts[..., parent, :]
-        return turns, shifts
+        poses = np.ascontiguousarray(rotations, dtype=np.float64).reshape(-1, BONES, 3, 3)
+        vertices = np.empty((len(poses), *self.vertices.shape))
+        heads = np.empty((len(poses), BONES, 3))
+        mesh = self.mesh
+        _skin(poses, self.vertices, self.heads, mesh.weights, mesh.bones, mesh.parents, vertices, heads)
+        before = rotations.shape[:-3]
+        return vertices.reshape(*before, -1, 3), heads.reshape(*before, BONES, 3)
 
 
 @dataclass(frozen=True)
@@ -113,21 +118,22 @@ class HandModel:
     """The space of hand shapes: shape = mean + sum of beta_k basis_k, with beta ~ N(0, 1) over people.
 
     Attributes:
-        mean: (1609 + 21, 3) mm, vertices then bone heads, hand frame.
-        basis: (20, 1630, 3) mm.
-        mesh: the hand with its forearm.
+        mean: (V + 21, 3) mm, vertices then bone heads of a right hand, hand frame.
+        basis: (20, V + 21, 3) mm.
+        mesh: of the right hand.
     """
 
     mean: Floats
     basis: Floats
     mesh: Mesh
 
-    def shape(self, beta: Floats, scale: float = 1.0) -> Hand:
+    def shape(self, beta: Floats, scale: float = 1.0, side: Side = "right") -> Hand:
         """The hand of one person.
 
         Args:
             beta: (20,) shape, in standard deviations.
             scale: factor on all lengths.
+            side: which hand; the left one is the right one's mirror image.
 
         Returns:
             The hand at rest, with a forearm.
@@ -137,86 +143,84 @@ class HandModel:
         """
         require_last_axis(beta, len(self.basis), "beta")
         points = scale * (self.mean + np.tensordot(beta, self.basis, axes=1))
-        skin, heads = points[:-BONES], points[-BONES:]
-        return Hand(self.mesh, np.concatenate((skin, _forearm(skin[self.mesh.wrist_loop], scale))), heads)
+        hand = Hand(self.mesh, points[:-BONES], points[-BONES:])
+        return hand if side == "right" else hand.mirrored()
 
 
 @cache
 def hand_model() -> HandModel:
     """The hand that comes with handbench, read once."""
     with files("handbench.synth").joinpath("hand_shape_model.npz").open("rb") as file, np.load(file) as data:
-        mean, basis = data["mean"] * 1000.0, data["basis"] * 1000.0  # metres to mm
-        faces, parents = data["faces"].astype(np.intp), data["parents"].astype(np.intp)
-        weights = np.zeros((len(mean) - BONES, BONES))
-        np.add.at(weights, (np.arange(len(weights))[:, None], data["wi"]), data["w"])  # unused slots name bone 0
-    to_hand = _hand_axes(mean[-BONES:])
-    mean, basis = mean @ to_hand.T, basis @ to_hand.T
-    loop = _open_loop(faces)
-    faces, weights = _with_forearm(faces, weights / weights.sum(axis=1, keepdims=True), loop)
-    across = mean[loop, 0]
-    sides = loop[[across.argmin(), across.argmax()]]
-    mesh = Mesh(faces, weights, parents, _fingertips(mean, weights), loop, sides)
-    return HandModel(mean, basis, mesh)
-
-
-def _hand_axes(heads: Floats) -> Floats:
-    """(3, 3) rows x, y, z of the hand frame: y from the middle knuckle to the wrist, x in the plane of the knuckles."""
-    index, middle, little = (heads[CHAINS[finger][0]] for finger in ("index", "middle", "pinky"))
-    y = unit(heads[WRIST] - middle)
-    x = index - little
-    x = unit(x - (x @ y) * y)
-    return np.stack((x, y, np.cross(x, y)))
-
-
-def _fingertips(mean: Floats, weights: Floats) -> Ints:
-    """Of the vertices that a finger's last bone moves most, the one farthest along it on the mean hand."""
-    skin, heads = mean[:-BONES], mean[-BONES:]
-    owner = weights[: len(skin)].argmax(axis=1)
-    tips = []
-    for _, before, last in CHAINS.values():
-        reach = (skin - heads[last]) @ unit(heads[last] - heads[before])
-        tips.append(np.where(owner == last, reach, -np.inf).argmax())
-    return np.array(tips, dtype=np.intp)
-
-
-def _open_loop(faces: Ints) -> Ints:
-    """The vertices around the only hole of the mesh, in the direction that its triangles run along it."""
-    edges = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).tolist()
-    inner = {(b, a) for a, b in edges}
-    following = {a: b for a, b in edges if (a, b) not in inner}
-    loop = [min(following)]
-    while (vertex := following[loop[-1]]) != loop[0]:
-        loop.append(vertex)
-    return np.array(loop, dtype=np.intp)
-
-
-def _with_forearm(faces: Ints, weights: Floats, loop: Ints) -> tuple[Ints, Floats]:
-    """Faces and weights of the hand with rings of forearm below the wrist, and a lid on the last ring."""
-    side = len(loop)
-    rings = [loop, *(len(weights) + side * k + np.arange(side) for k in range(_FOREARM_RINGS))]
-    lid = len(weights) + side * _FOREARM_RINGS
-    new = []
-    for near, far in pairwise(rings):
-        after_near, after_far = np.roll(near, -1), np.roll(far, -1)
-        new += [np.stack((after_near, near, far), axis=1), np.stack((after_near, far, after_far), axis=1)]
-    new.append(np.stack((np.roll(rings[-1], -1), rings[-1], np.full(side, lid)), axis=1))
-    rigid = np.zeros((side * _FOREARM_RINGS + 1, weights.shape[1]))
-    rigid[:, 0] = 1.0  # the root does not turn with the wrist
-    return np.concatenate((faces, *new)), np.concatenate((weights, rigid))
-
-
-def _forearm(loop: Floats, scale: float) -> Floats:
-    """(161, 3) mm: 8 rings that go straight away from the wrist loop (20, 3) and widen, then the middle of the lid."""
-    middle = loop.mean(axis=0)
-    spokes = loop - middle
-    away = -unit(np.cross(spokes, np.roll(spokes, -1, axis=0)).sum(axis=0))  # the loop runs clockwise seen from below
-    flat = spokes - (spokes @ away)[:, None] * away
-    along = np.linspace(0, 1, _FOREARM_RINGS + 1)[1:]
-    wider = 1 + _FOREARM_GROWTH * along * along * (3 - 2 * along)
-    rings = middle + (scale * _FOREARM_MM * along)[:, None, None] * away + wider[:, None, None] * flat
-    return np.concatenate((rings.reshape(-1, 3), rings[-1].mean(axis=0, keepdims=True)))
+        mean, basis = data["mean"].astype(np.float64), data["basis"].astype(np.float64)
+        faces, bones, parents, tips, sides = (
+            np.ascontiguousarray(data[name], dtype=np.intp)
+            for name in ("faces", "bones", "parents", "tips", "wrist_sides")
+        )
+        weights = data["weights"].astype(np.float64)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return HandModel(mean, basis, Mesh(faces, weights, bones, parents, tips, sides))
 
 
 def unit(vectors: Floats) -> Floats:
     """The same (..., 3) directions with length 1."""
     return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
+
+
+@njit(cache=True, nogil=True)
+def chain(rotations: Any, rest: Any, parents: Any, turns: Any, shifts: Any) -> None:
+    """Where bones go: a rest point p of bone b goes to turns[b] p + shifts[b].
+
+    Args:
+        rotations: (21, 3, 3) relative to the parent.
+        rest: (21, 3) bone heads at rest.
+        parents: (21,).
+        turns: (21, 3, 3), written.
+        shifts: (21, 3), written.
+    """
+    for bone in range(len(parents)):
+        above = parents[bone]
+        for i in range(3):
+            for j in range(3):
+                if above < 0:
+                    turns[bone, i, j] = rotations[bone, i, j]
+                else:
+                    total = 0.0
+                    for k in range(3):
+                        total += turns[above, i, k] * rotations[bone, k, j]
+                    turns[bone, i, j] = total
+        for i in range(3):  # the head itself goes where the parent carries it
+            place = rest[bone, i] if above < 0 else shifts[above, i]
+            for k in range(3):
+                if above >= 0:
+                    place += turns[above, i, k] * rest[bone, k]
+                place -= turns[bone, i, k] * rest[bone, k]
+            shifts[bone, i] = place
+
+
+@njit(cache=True, nogil=True)
+def _skin(
+    rotations: Any, skin: Any, rest: Any, weights: Any, bones: Any, parents: Any, vertices: Any, heads: Any
+) -> None:
+    """Linear blend skinning of (N, 21, 3, 3) rotations into `vertices` (N, V, 3) and `heads` (N, 21, 3)."""
+    turns, shifts = np.empty((len(parents), 3, 3)), np.empty((len(parents), 3))
+    for n in range(len(rotations)):
+        chain(rotations[n], rest, parents, turns, shifts)
+        for bone in range(len(parents)):
+            for i in range(3):
+                heads[n, bone, i] = shifts[bone, i] + (
+                    turns[bone, i, 0] * rest[bone, 0]
+                    + turns[bone, i, 1] * rest[bone, 1]
+                    + turns[bone, i, 2] * rest[bone, 2]
+                )
+        for v in range(len(skin)):
+            x, y, z = skin[v]
+            a = b = c = 0.0
+            for slot in range(weights.shape[1]):
+                w = weights[v, slot]
+                if w == 0.0:
+                    break  # heaviest first
+                turn, shift = turns[bones[v, slot]], shifts[bones[v, slot]]
+                a += w * (turn[0, 0] * x + turn[0, 1] * y + turn[0, 2] * z + shift[0])
+                b += w * (turn[1, 0] * x + turn[1, 1] * y + turn[1, 2] * z + shift[1])
+                c += w * (turn[2, 0] * x + turn[2, 1] * y + turn[2, 2] * z + shift[2])
+            vertices[n, v, 0], vertices[n, v, 1], vertices[n, v, 2] = a, b, c

@@ -6,13 +6,14 @@ shape.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
 from handbench.arrays import require_last_axis
-from handbench.synth.hand import BONES, CHAINS, WRIST, Floats, Hand, unit
+from handbench.synth.compiled import njit
+from handbench.synth.hand import BONES, CHAINS, FOREARM, METACARPALS, WRIST, Floats, Hand, unit
 
 FINGERS = ("index", "middle", "ring", "pinky")
 ANGLES: tuple[str, ...] = (
@@ -28,24 +29,31 @@ ANGLES: tuple[str, ...] = (
 Middle: of the second joint. The third joint of a finger follows the second; the thumb has its own ("tip")."""
 
 # Degrees. Normal ranges of the American Academy of Orthopaedic Surgeons (1965), drawn in where skin without correctives
-# would pinch or fingers would run into each other.
+# would pinch.
 _LIMITS = {
     "wrist_spread": (-25, 15),
     "wrist_flexion": (-55, 40),
-    "thumb_spread": (5, 55),
-    "thumb_flexion": (0, 60),
-    "thumb_middle": (0, 50),
-    "thumb_tip": (-10, 70),
-    "spread": (-18, 18),
-    "flexion": (-12, 80),
-    "middle": (0, 95),
+    "thumb_spread": (-5, 60),
+    "thumb_flexion": (0, 65),
+    "thumb_middle": (0, 55),
+    "thumb_tip": (-15, 75),
+    "spread": (-20, 20),
+    "flexion": (-15, 85),
+    "middle": (0, 100),
 }
 LIMITS_DEG: Floats = np.array(
     [_LIMITS[name if name in _LIMITS else name.rpartition("_")[2]] for name in ANGLES], dtype=np.float64
 )
 """(18, 2) lowest and highest of each of `ANGLES`."""
+FLEXIONS = [ANGLES.index(f"{finger}_flexion") for finger in FINGERS]
+SPREADS = [ANGLES.index(f"{finger}_spread") for finger in FINGERS]
 
-TIP_OF_MIDDLE = 2 / 3  # Rijpkema & Girard, "Computer animation of knowledge-based human grasping", 1991
+TIP_OF_MIDDLE = 2 / 3  # Rijpkema & Girard, "Computer animation of knowledge-based human grasping", SIGGRAPH 1991
+# The palm hollows as the two outer fingers close: their metacarpals follow. Ranges of motion after Kapandji, "The
+# Physiology of the Joints", vol. 1: about 10 degrees of the ring finger's and 20 to 30 of the little finger's.
+_PALM_OF_FLEXION = {"ring": 0.08, "pinky": 0.18}
+# Side ligaments tighten as the knuckle bends; a finger bent by 90 degrees hardly spreads (Kapandji, same place).
+_SPREAD_LEFT_AT_90 = 0.2
 _TWIST_OF_FLEXION = (
     0.5  # the thumb turns its pad to the fingers as it comes before the palm; of 0.5, 0.9, 1.3 it closes fists best
 )
@@ -54,6 +62,29 @@ _SPREAD, _FLEXION, _TWIST = range(3)  # a bone turns by its twist first, then fl
 _PALMAR = np.array([0.0, 0.0, -1.0])
 _DORSAL = -_PALMAR
 _TO_THUMB = np.array([1.0, 0.0, 0.0])
+
+
+def within_limits(angles_deg: Floats) -> Floats:
+    """The nearest angles that a hand can take: inside `LIMITS_DEG`, and less spread where a knuckle is bent.
+
+    Args:
+        angles_deg: (..., 18) in the order of `ANGLES`.
+
+    Returns:
+        (..., 18).
+
+    Raises:
+        ShapeError: if the last axis is not 18.
+
+    Source: see `LIMITS_DEG`; spread and flexion after Lin, Wu & Huang, "Modeling the constraints of human hand motion",
+    2000, and Kapandji.
+    """
+    require_last_axis(angles_deg, len(ANGLES), "angles_deg")
+    clipped = np.clip(angles_deg, *LIMITS_DEG.T)
+    bent = np.clip(clipped[..., FLEXIONS], 0, 90) / 90
+    reach = LIMITS_DEG[SPREADS, 1] * (1 - (1 - _SPREAD_LEFT_AT_90) * bent)
+    clipped[..., SPREADS] = np.clip(clipped[..., SPREADS], -reach, reach)
+    return clipped
 
 
 @dataclass(frozen=True)
@@ -72,12 +103,19 @@ class Joints:
 
     @classmethod
     def of(cls, hand: Hand) -> Self:
-        """The joints of a hand."""
+        """The joints of a hand.
+
+        A turn seen in a mirror goes the other way about the mirrored axis; so a left hand takes the same angles.
+        """
+        if hand.side == "left":
+            other = cls.of(hand.mirrored())
+            return replace(other, axes=other.axes * [1.0, -1.0, -1.0])
         axes, rest = np.zeros((BONES, 3, 3)), np.zeros((BONES, 3))
         axes[WRIST, _SPREAD], axes[WRIST, _FLEXION] = _DORSAL, _TO_THUMB
-        rest[WRIST, :2] = -_heading(
-            _forearm_axis(hand)
-        )  # the hand's own axis is straight by the definition of its frame
+        # the hand's own axis is straight by the definition of its frame
+        rest[WRIST, :2] = -_heading(unit(hand.heads[WRIST] - hand.heads[FOREARM]))
+        for bone in METACARPALS.values():  # about the axis across the palm; at rest where it is
+            axes[bone, _FLEXION] = _TO_THUMB
         for tip, (finger, (first, middle, last)) in zip(hand.mesh.tips, CHAINS.items(), strict=True):
             a, b, c, d = hand.heads[first], hand.heads[middle], hand.heads[last], hand.vertices[tip]
             along = unit(np.stack((b - a, c - b, d - c)))
@@ -109,21 +147,16 @@ class Joints:
         Source: Rodrigues' formula for each turn.
         """
         require_last_axis(angles_deg, len(ANGLES), "angles_deg")
-        wanted = (np.radians(angles_deg) @ _BONES_OF_ANGLES).reshape(*angles_deg.shape[:-1], BONES, 3)
-        turn = (wanted - self.rest)[..., None, None]
-        cross = np.cross(np.eye(3), self.axes[..., None, :])  # (21, 3, 3, 3): cross @ p = axis x p
-        turns = np.eye(3) + np.sin(turn) * cross + (1 - np.cos(turn)) * (cross @ cross)
-        return np.asarray(turns[..., _SPREAD, :, :] @ turns[..., _FLEXION, :, :] @ turns[..., _TWIST, :, :])
+        angles = np.ascontiguousarray(angles_deg, dtype=np.float64).reshape(-1, len(ANGLES))
+        rotations = np.empty((len(angles), BONES, 3, 3))
+        for n in range(len(angles)):
+            turn_bones(np.radians(angles[n]), self.axes, self.rest, BONES_OF_ANGLES, rotations[n])
+        return rotations.reshape(*angles_deg.shape[:-1], BONES, 3, 3)
 
 
 def _heading(along: Floats) -> Floats:
     """(2,) radians: spread and flexion of a bone that points along a direction (3,) of the hand frame."""
     return np.array([np.arctan2(along[0], -along[1]), np.arcsin(along @ _PALMAR)])
-
-
-def _forearm_axis(hand: Hand) -> Floats:
-    """(3,) direction of the forearm towards the wrist; its last vertex is the middle of the far end."""
-    return unit(hand.vertices[hand.mesh.wrist_loop].mean(axis=0) - hand.vertices[-1])
 
 
 def _flexion_axis(hand: Hand, last: int, along: Floats) -> Floats:
@@ -132,7 +165,7 @@ def _flexion_axis(hand: Hand, last: int, along: Floats) -> Floats:
     The end of a finger is wider than thick, and it bends about its wide direction: the main axis of the skin around its
     last bone, seen along that bone. Unlike the bend at rest, this does not fail on a straight finger.
     """
-    skin = hand.vertices[hand.mesh.weights.argmax(axis=1) == last] - hand.heads[last]
+    skin = hand.vertices[hand.mesh.owners() == last] - hand.heads[last]
     reach = skin @ along
     middle = skin[(reach > 0.2 * reach.max()) & (reach < 0.9 * reach.max())]
     flat = middle - np.outer(middle @ along, along)
@@ -142,7 +175,7 @@ def _flexion_axis(hand: Hand, last: int, along: Floats) -> Floats:
 
 
 def _bones_of_angles() -> Floats:
-    """(18, 63) matrix: which angle turns which bone about which of its axes."""
+    """(21, 3, 18) matrix: by how much of which angle a bone turns about which of its axes."""
     table = np.zeros((len(ANGLES), BONES, 3))
     rows = {name: row for row, name in enumerate(ANGLES)}
     table[rows["wrist_spread"], WRIST, _SPREAD] = table[rows["wrist_flexion"], WRIST, _FLEXION] = 1
@@ -154,7 +187,43 @@ def _bones_of_angles() -> Floats:
             table[rows["thumb_tip"], last, _FLEXION] = 1
         else:
             table[rows[f"{finger}_middle"], last, _FLEXION] = TIP_OF_MIDDLE
-    return table.reshape(len(ANGLES), -1)
+    for finger, share in _PALM_OF_FLEXION.items():
+        table[rows[f"{finger}_flexion"], METACARPALS[finger], _FLEXION] = share
+    return np.ascontiguousarray(np.moveaxis(table, 0, -1))
 
 
-_BONES_OF_ANGLES = _bones_of_angles()
+BONES_OF_ANGLES = _bones_of_angles()
+
+
+@njit(cache=True, nogil=True)
+def turn_bones(angles: Any, axes: Any, rest: Any, table: Any, rotations: Any) -> None:
+    """Rotations (21, 3, 3) of one pose, written.
+
+    Args:
+        angles: (18,) radians.
+        axes: of `Joints`.
+        rest: of `Joints`.
+        table: `BONES_OF_ANGLES`.
+        rotations: (21, 3, 3).
+    """
+    one = np.empty((3, 3))
+    for bone in range(len(axes)):
+        whole = rotations[bone]
+        whole[:] = 0.0
+        whole[0, 0] = whole[1, 1] = whole[2, 2] = 1.0
+        for kind in range(3):
+            x, y, z = axes[bone, kind]
+            if x == 0.0 and y == 0.0 and z == 0.0:
+                continue
+            turn = -rest[bone, kind]
+            for k in range(len(angles)):
+                turn += table[bone, kind, k] * angles[k]
+            s, c = np.sin(turn), np.cos(turn)
+            d = 1.0 - c
+            one[0, 0], one[0, 1], one[0, 2] = c + d * x * x, d * x * y - s * z, d * x * z + s * y
+            one[1, 0], one[1, 1], one[1, 2] = d * x * y + s * z, c + d * y * y, d * y * z - s * x
+            one[2, 0], one[2, 1], one[2, 2] = d * x * z - s * y, d * y * z + s * x, c + d * z * z
+            for i in range(3):
+                a, b, e = whole[i, 0], whole[i, 1], whole[i, 2]
+                for j in range(3):
+                    whole[i, j] = a * one[0, j] + b * one[1, j] + e * one[2, j]

@@ -1,0 +1,77 @@
+"""One person's hand: its shape, how its bones turn, and where a pose puts it before a camera."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from handbench.synth.hand import CHAINS, WRIST, Floats, Hand, Side, hand_model
+from handbench.synth.joints import Joints
+
+if TYPE_CHECKING:
+    from handbench.synth.poses import PoseSequence
+
+PALM_MM = 81.3
+"""From NYU's PALM_2 to PALM_3 in its test frames 1-2440, measured on its labels: an adult man's hand."""
+_KNUCKLES = [bones[0] for finger, bones in CHAINS.items() if finger != "thumb"]
+_SHAPE_SPREAD = 0.7  # standard deviations: people of a middling build
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One person's hand.
+
+    Attributes:
+        hand: at rest.
+        joints: how its bones turn.
+    """
+
+    hand: Hand
+    joints: Joints
+
+    def place(self, poses: PoseSequence) -> tuple[Floats, Floats]:
+        """Carry the hand through poses before a camera.
+
+        Args:
+            poses: N of them.
+
+        Returns:
+            vertices (N, V, 3) and bone heads (N, 21, 3), mm, camera frame. The middle of the palm is at
+            `poses.position_xyz`.
+        """
+        vertices, heads = self.hand.pose(poses.rotations)
+        middle = palm_middle(heads)[:, None]
+        turns = poses.turn.swapaxes(-1, -2)
+        shift = poses.position_xyz[:, None]
+        return (vertices - middle) @ turns + shift, (heads - middle) @ turns + shift
+
+
+def subject_of(seed: tuple[int, ...], *, side: Side = "right", palm_mm: float = PALM_MM) -> Subject:
+    """A person at random.
+
+    Args:
+        seed: who; the same seed gives the same person.
+        side: which hand.
+        palm_mm: its size: length from the thumb's side of the wrist to the middle of the palm, as NYU's PALM_2 to
+            PALM_3. NYU's second test subject has 5/6 of the first one's.
+
+    Returns:
+        The hand, its forearm and its joints.
+    """
+    from handbench.synth.joint_sets import joint_set
+
+    model = hand_model()
+    beta = np.random.default_rng(seed).standard_normal(len(model.basis)) * _SHAPE_SPREAD
+    plain = model.shape(beta)
+    nyu = joint_set("nyu")
+    joints = nyu(plain.vertices, plain.heads)
+    length = float(np.linalg.norm(joints[nyu.names.index("PALM_3")] - joints[nyu.names.index("PALM_2")]))
+    hand = model.shape(beta, palm_mm / length, side)
+    return Subject(hand, Joints.of(hand))
+
+
+def palm_middle(heads: Floats) -> Floats:
+    """(..., 3) the middle of the palm, of bone heads (..., 21, 3)."""
+    return np.asarray(0.3 * heads[..., WRIST, :] + 0.7 * heads[..., _KNUCKLES, :].mean(axis=-2))
