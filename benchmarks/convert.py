@@ -1,13 +1,14 @@
 """Conversion and its store against what they stand in for: bare decoding and encoding, and PNG files.
 
-    python benchmarks/convert.py [--real FOLDER] [--frames 1024] [--many 20000] [--rounds 5]
+    python benchmarks/convert.py [--real FOLDER] [--frames 1024] [--speed 8192] [--many 20000] [--rounds 3]
 
 FOLDER holds nyu_one_frame/ (a raw NYU tree of one test frame) and kinect2/ (16-bit PNG files). The tree that is
 converted repeats that frame, each time moved by another step, packed as tightly as the original; without FOLDER its
 frames are rendered (`handbench synth`). Rounds alternate between the sides and figures are medians. It takes some
 minutes and 2 GB of disk.
 
-- Speed: frames a second of a conversion by two processes, as a share of two processes that only decode and encode.
+- Speed: frames a second of a conversion by two processes, with their start, as a share of two running processes that
+  only decode and encode: once for the tree, once for a longer one that repeats its files.
 - Memory: the sum of the peaks of all processes of a conversion, which is never less than the peak of the sum.
 - Size: all files of a store against the raw images.
 - Random frames: batches by two threads, from the store and through OpenCV from PNG files.
@@ -36,7 +37,6 @@ import numpy.typing as npt
 
 from handbench.converters.convert import ConvertConfig, convert
 from handbench.converters.nyu import NyuReader, NyuWriter, image_names
-from handbench.converters.schedule import run
 from handbench.converters.synth import write_nyu
 from handbench.store import Store
 from handbench.store.writer import SHARD_FRAMES
@@ -59,9 +59,9 @@ class Bare:
         numcodecs.blosc.use_threads = False  # the processes are the threads
         blosc = numcodecs.Blosc(cname="zstd", clevel=3, shuffle=numcodecs.Blosc.SHUFFLE)
         for path in self.paths:
-            bgr = decoded(path)
-            depth = bgr[..., 1].astype(np.uint16) << 8 | bgr[..., 0]
-            depth[depth == 2001] = 0
+            depth = np.empty((480, 640), dtype="<u2")
+            cv2.mixChannels([decoded(path)], [depth.view(np.uint8).reshape(480, 640, 2)], [0, 0, 1, 1])
+            depth *= depth != 2001
             blosc.encode(depth)
         return len(self.paths)
 
@@ -129,20 +129,15 @@ def measure_speed(tree: Path, out: Path, rounds: int) -> None:
     config = ConvertConfig(scheduler="processes", workers=WORKERS, overwrite=True)
     with ProcessPoolExecutor(WORKERS, get_context("spawn")) as pool:
         sides: dict[str, Callable[[], object]] = {
-            "bare, processes running": lambda: list(pool.map(_call, tasks)),
-            "bare, processes started": lambda: run(tasks, "processes", WORKERS, lambda done: None),
+            "bare": lambda: list(pool.map(_call, tasks)),
             "convert()": lambda: convert(NyuReader(tree), out, config),
             "handbench convert": lambda: quietly(command("nyu", tree, out, "--overwrite", *PROCESSES)),
         }
-        for work in sides.values():
-            work()  # files into the cache, modules into the processes
+        sides["bare"]()  # files into the cache, modules into the processes
         times = alternate(sides, rounds)
     for name, values in times.items():
-        line = f"{name:24} {len(paths) / statistics.median(values):6.0f} frames/s"
-        for base in list(times)[:2]:
-            ratio = statistics.median(b / v for b, v in zip(times[base], values, strict=True))
-            line += f"   {ratio:6.1%} of {base!r}"
-        print(line)
+        ratio = statistics.median(b / v for b, v in zip(times["bare"], values, strict=True))
+        print(f"{name:24} {len(paths) / statistics.median(values):6.0f} frames/s   {ratio:6.1%}")
 
 
 def _call(task: Bare) -> int:
@@ -251,15 +246,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--real", type=Path, help=f"folder with {NYU}/ and {KINECT}/")
     parser.add_argument("--frames", type=int, default=GRID * GRID, help="frames of the tree")
+    parser.add_argument("--speed", type=int, default=8192, help="frames of a longer conversion")
     parser.add_argument("--many", type=int, default=20000, help="frames of the large tree; 0 leaves it out")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     print(f"{os.cpu_count()} cores, {'real' if options.real else 'rendered'} frames")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tree, store = folder / "tree", folder / "tree.zarr"
         write_tree(tree, options.real, options.frames)
-        measure_speed(tree, store, options.rounds)
+        quietly(command("nyu", tree, store))
+        link_tree(folder / "links", tree, options.speed)
+        for timed in (tree, folder / "links"):
+            measure_speed(timed, folder / "timed.zarr", options.rounds)
         measure_sizes(tree, store, options.real, folder)
         measure_random(tree, store, options.rounds)
         measure_memory(tree, folder, [2000, *filter(None, [options.many])])

@@ -5,9 +5,12 @@ Read in blocks, so that a file of any size takes little memory and the columns s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +22,9 @@ _BLOCK = 1 << 20  # bytes; from 1/4 MB on the speed is the same
 _LONGEST_LINE = 1 << 16  # bytes; the longest of the four data sets has fewer than 1,000
 _LONGEST_NAME = 255  # bytes; names are kept side by side, each as wide as the longest
 _BOM = b"\xef\xbb\xbf"
+_THREADS = min(4, os.cpu_count() or 1)  # NumPy lets go of the interpreter's lock
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
 
 
 def label_blocks(
@@ -40,16 +46,45 @@ def label_blocks(
     Raises:
         HandbenchError: if the file cannot be read, or naming the first line that is not of this form.
     """
+
+    def labels(numbered: tuple[int, bytes]) -> tuple[list[str], npt.NDArray[np.float64]]:
+        line, text = numbered
+        return _labels(text, columns, keep, path, line)
+
+    yield from _in_threads(labels, _numbered(_blocks(path)))
+
+
+def _labels(
+    text: bytes, columns: int, keep: Callable[[str], bool] | None, path: Path, line: int
+) -> tuple[list[str], npt.NDArray[np.float64]]:
+    """Names and numbers of the lines of a text, the first of which is number `line`."""
+    starts, ends = token_grid(text, 1 + columns, path, line)
+    names = _names(text, starts[:, 0], ends[:, 0], path)
+    if keep is not None:
+        kept = np.array([keep(name) for name in names], dtype=np.bool_)
+        names = [name for name, wanted in zip(names, kept.tolist(), strict=True) if wanted]
+        starts, ends = starts[kept], ends[kept]
+    return names, numbers(text, starts[:, 1:], ends[:, 1:], path, line)
+
+
+def _numbered(blocks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Each block of lines with the number of its first."""
     line = 1
-    for text in _blocks(path):
-        starts, ends = token_grid(text, 1 + columns, path, line)
-        names = _names(text, starts[:, 0], ends[:, 0], path)
-        if keep is not None:
-            kept = np.array([keep(name) for name in names], dtype=np.bool_)
-            names = [name for name, wanted in zip(names, kept.tolist(), strict=True) if wanted]
-            starts, ends = starts[kept], ends[kept]
-        yield names, numbers(text, starts[:, 1:], ends[:, 1:], path, line)
+    for text in blocks:
+        yield line, text
         line += text.count(b"\n")
+
+
+def _in_threads(work: Callable[[ItemT], ResultT], items: Iterable[ItemT]) -> Iterator[ResultT]:
+    """Results in order, each ready before it is asked for; only as many as there are threads wait."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        pending: deque[Future[ResultT]] = deque()
+        for item in items:
+            pending.append(pool.submit(work, item))
+            if len(pending) > _THREADS:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 def token_grid(text: bytes, columns: int, path: Path, line: int) -> tuple[Indices, Indices]:

@@ -53,8 +53,18 @@ def _run_local(tasks: Sequence[Callable[[], int]], scheduler: str, workers: int,
 
     delayed = [dask.delayed(task, pure=False, traverse=False)() for task in tasks]
     # One task at a time to each process: a task is seconds of work, and a chunk of six would starve the others.
+    options = {"initializer": _take_one_core} if scheduler == "processes" else {}
     with Callback(posttask=task_done), dask.config.set(chunksize=1):
-        dask.compute(*delayed, scheduler=scheduler, num_workers=workers)
+        dask.compute(*delayed, scheduler=scheduler, num_workers=workers, **options)
+
+
+def _take_one_core() -> None:
+    """In a new process: no threads below its one task, for the other cores have processes of their own."""
+    import cv2
+    import numcodecs.blosc
+
+    cv2.setNumThreads(1)
+    numcodecs.blosc.use_threads = False
 
 
 def _run_on_cluster(tasks: Sequence[Callable[[], int]], address: str, done: Callable[[int], None]) -> None:

@@ -7,6 +7,7 @@ all, and the same frames give the same bytes: so a conversion can be killed at a
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,25 +119,33 @@ class ShardTask:
 
     def __call__(self) -> int:
         """Read, check and write the frames of the shard; how many they are."""
-        camera, frames = self.reader.spec.camera, len(self.table)
-        depth = np.zeros((frames, camera.height, camera.width), dtype=self.reader.depth_dtype)
-        status = np.full(frames, FrameStatus.OK, dtype=np.uint8)
-        centers = np.full((frames, 3), np.nan)
+        centers, unread = np.full((len(self.table), 3), np.nan), dict[int, FrameError]()
+        write_depth(self.store, self.split, self.start, self._frames(centers, unread))
+        errors = {**self._flaws(centers), **unread}
+        status = np.full(len(self.table), FrameStatus.OK, dtype=np.uint8)
         problems = []
-        for i in range(frames):
-            try:
-                depth[i] = self.reader.depth(str(self.table.image[i]))
-                centers[i] = self._center(i, depth[i])
-                self._check(i, centers[i])
-            except FrameError as error:
-                status[i] = error.status
-                problems.append(Problem(str(self.table.frame_key[i]), FrameStatus(error.status), str(error)))
-        write_depth(self.store, self.split, self.start, depth)
+        for i in sorted(errors):
+            status[i] = errors[i].status
+            problems.append(Problem(str(self.table.frame_key[i]), FrameStatus(errors[i].status), str(errors[i])))
         Shard(status, centers, problems).write(self.entry)
-        return frames
+        return len(self.table)
 
-    def _scored(self, i: int) -> npt.NDArray[np.float32]:
-        return self.table.joints_xyz[i, list(self.reader.spec.joints.scored)]
+    def _frames(self, centers: npt.NDArray[np.float64], unread: dict[int, FrameError]) -> Iterator[npt.NDArray[Any]]:
+        """The depth of each frame, (H, W) mm, empty if it cannot be read. Fills in the centres, and why it cannot."""
+        camera = self.reader.spec.camera
+        empty = np.zeros((camera.height, camera.width), dtype=self.reader.depth_dtype)
+        for i in range(len(self.table)):
+            try:
+                depth = self.reader.depth(str(self.table.image[i]))
+            except FrameError as error:
+                unread[i] = error
+                yield empty
+            else:
+                centers[i] = self._center(i, depth)
+                yield depth
+
+    def _scored(self) -> npt.NDArray[np.float32]:
+        return self.table.joints_xyz[:, list(self.reader.spec.joints.scored)]
 
     def _center(self, i: int, depth: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         camera, near, far = self.reader.spec.camera, self.center.near, self.center.far
@@ -145,26 +154,28 @@ class ShardTask:
         if self.center.method == "com-iterated":
             cube = np.full(3, self.reader.spec.cube_of(str(self.table.subject[i])))
             return com_iterated_xyz(depth, camera, near, far, cube)
-        return mean_joint_xyz(self._scored(i))
+        return mean_joint_xyz(self.table.joints_xyz[i, list(self.reader.spec.joints.scored)])
 
-    def _check(self, i: int, center: npt.NDArray[np.float64]) -> None:
-        """Refuse a frame whose labels or centre cannot be used.
+    def _flaws(self, centers: npt.NDArray[np.float64]) -> dict[int, FrameError]:
+        """What is wrong with the labels or the centre of a frame, by row; what comes first is told."""
+        camera, labelled = self.reader.spec.camera, np.ones(len(self.table), dtype=np.bool_)
+        if self.table.labelled:
+            labelled = np.isfinite(self._scored()).all(axis=-1).any(axis=-1)
+        outside = {int(i): self._outside(centers[i]) for i in np.flatnonzero(~in_image(centers, camera))}
+        unlabelled = FrameError("no scored joint is labelled", FrameStatus.LABEL_INVALID)
+        flaws = enumerate(self.table.flaw.tolist() if self.table.flaw is not None else [])
+        return {
+            **outside,
+            **{int(i): unlabelled for i in np.flatnonzero(~labelled)},
+            **{i: FrameError(flaw, FrameStatus.LABEL_INVALID) for i, flaw in flaws if flaw},
+        }
 
-        Raises:
-            FrameError: with the status that says why.
-        """
-        if self.table.flaw is not None and self.table.flaw[i]:
-            raise FrameError(str(self.table.flaw[i]), FrameStatus.LABEL_INVALID)
-        if self.table.labelled and not np.isfinite(self._scored(i)).all(axis=-1).any():
-            raise FrameError("no scored joint is labelled", FrameStatus.LABEL_INVALID)
-        if not np.isfinite(center).all():
-            lack = (
-                f"no depth between {self.center.near:g} and {self.center.far:g} mm"
-                if self.center.uses_depth
-                else "no label to take the centre from"
-            )
-            raise FrameError(lack, FrameStatus.OUTSIDE_IMAGE)
-        camera = self.reader.spec.camera
-        if not in_image(center, camera):
-            u, v, _ = xyz_to_uvd(center, camera)
-            raise FrameError(f"the centre lies at column {u:.0f}, row {v:.0f}", FrameStatus.OUTSIDE_IMAGE)
+    def _outside(self, center: npt.NDArray[np.float64]) -> FrameError:
+        """Why no box can be put around a centre."""
+        if np.isfinite(center).all():
+            u, v, _ = xyz_to_uvd(center, self.reader.spec.camera)
+            return FrameError(f"the centre lies at column {u:.0f}, row {v:.0f}", FrameStatus.OUTSIDE_IMAGE)
+        lack = "no label to take the centre from"
+        if self.center.uses_depth:
+            lack = f"no depth between {self.center.near:g} and {self.center.far:g} mm"
+        return FrameError(lack, FrameStatus.OUTSIDE_IMAGE)

@@ -10,7 +10,7 @@ Indices = npt.NDArray[np.int64]
 _EXACT_TENS = 10.0 ** np.arange(23)  # 10**22 is the last power of ten that a double holds exactly
 _EXACT_INTEGER = 2.0**53  # below this a double holds every integer
 _LONGEST = 32  # bytes of a token; longer ones are for float
-_BLOCK = 1 << 16  # tokens at a time, so that the columns stay in the processor's cache
+_BLOCK = 1 << 17  # tokens at a time, so that the columns stay in the processor's cache
 _PLUS, _MINUS, _POINT = ((byte - ord("0")) % 256 for byte in b"+-.")
 
 

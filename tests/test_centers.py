@@ -70,7 +70,7 @@ def write_store(
     writer = StoreWriter(path, spec, camera, release, {"converter": spec.name, "options": {}, "raw": {}})
     writer.create_split(split, frames, (camera.height, camera.width))
     if depth is not None:
-        writer.write_depth(split, 0, depth)
+        writer.write_depth(split, depth)
     text = np.array([""] * frames)
     table = {
         "frame_key": np.array([f"{split}/1/{row + 1:07d}" for row in range(frames)]),

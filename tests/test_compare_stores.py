@@ -167,7 +167,7 @@ def copy_rows(source: Path, out: Path, rows: np.ndarray, codec: str = "shuffle")
     split = Store(source)["test"]
     writer = StoreWriter(out, dataset("nyu"), CAMERA, "", Store(source).provenance, codec)
     writer.create_split("test", len(rows), split.image)
-    writer.write_depth("test", 0, np.stack([split.depth(row) for row in rows.tolist()]))
+    writer.write_depth("test", np.stack([split.depth(row) for row in rows.tolist()]))
     names = ("frame_key", "subject", "sequence", "view", "joints_xyz", "center_xyz", "cube", "status")
     columns = {name: getattr(split, name)[rows] for name in names}
     writer.write_columns("test", columns, {"center_xyz": {"center_method": split.center_method}})
@@ -218,7 +218,7 @@ def test_images_of_another_size_or_type(tmp_path: Path, good: Path) -> None:
     ):
         writer = StoreWriter(tmp_path / name, dataset("nyu"), CAMERA, "", {})
         writer.create_split("test", 3, (depth.shape[1], depth.shape[2]), depth.dtype)
-        writer.write_depth("test", 0, depth)
+        writer.write_depth("test", depth)
         columns = {name: getattr(split, name)[:3] for name in names}
         writer.write_columns("test", columns, {"center_xyz": {"center_method": "gt-mean"}})
         writer.finish()

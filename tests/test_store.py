@@ -13,7 +13,7 @@ from handbench.errors import HandbenchError, ShapeError
 from handbench.store import FrameStatus, FrameTable, Store, StoreWriter
 from handbench.store.describe import describe, text
 from handbench.store.shards import ShardReader
-from handbench.store.writer import SHARD_FRAMES, write_depth
+from handbench.store.writer import CODECS, SHARD_FRAMES, write_depth
 
 SPEC = dataset("nyu")
 FRAMES = SHARD_FRAMES + 3
@@ -38,8 +38,7 @@ def columns(frames: int) -> dict[str, np.ndarray]:
 def write(path: Path, depth: np.ndarray, finish: bool = True) -> dict[str, np.ndarray]:
     writer = StoreWriter(path, SPEC, SPEC.camera, "", {"converter": "nyu", "raw": {}})
     writer.create_split("test", len(depth), (depth.shape[1], depth.shape[2]))
-    for start in range(0, len(depth), SHARD_FRAMES):
-        write_depth(path, "test", start, depth[start : start + SHARD_FRAMES])
+    writer.write_depth("test", depth)
     table = columns(len(depth))
     writer.write_columns("test", table, {"center_xyz": {"center_method": "com"}})
     if finish:
@@ -152,13 +151,43 @@ def test_an_array_packed_otherwise_is_left_to_zarr(tmp_path: Path, depth: np.nda
     assert ShardReader(array, tmp_path / "a").read(0) is None
 
 
-def test_writers_cannot_share_a_shard(tmp_path: Path, depth: np.ndarray) -> None:
+def test_a_writer_fills_its_shard_and_no_other(tmp_path: Path, depth: np.ndarray) -> None:
     writer = StoreWriter(tmp_path / "s.zarr", SPEC, SPEC.camera, "", {})
     writer.create_split("test", FRAMES, (6, 8))
-    with pytest.raises(ValueError, match="whole shards"):
+    with pytest.raises(ValueError, match="frame 1 of test begins no shard"):
         write_depth(tmp_path / "s.zarr", "test", 1, depth[:SHARD_FRAMES])
-    with pytest.raises(ValueError, match="whole shards"):
+    with pytest.raises(ValueError, match="5 frames from 0 of test do not fill a shard, which needs 128"):
         write_depth(tmp_path / "s.zarr", "test", 0, depth[:5])
+    with pytest.raises(ValueError, match=r"frame 0 of test is \(6, 8\) float32"):
+        write_depth(tmp_path / "s.zarr", "test", 0, depth.astype(np.float32))
+    assert not (tmp_path / "s.zarr" / "test" / "depth" / "c").exists()
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+@pytest.mark.parametrize("frames", [1, 5, SHARD_FRAMES, FRAMES])
+def test_shards_are_the_bytes_that_zarr_writes(tmp_path: Path, codec: str, dtype: type, frames: int) -> None:
+    depth = np.random.default_rng(0).integers(300, 900, (frames, 24, 32)).astype(dtype)
+    depth[3::4] = 0  # empty frames, and the last shard of 131 frames is not full
+    for name in ("ours", "zarr"):
+        writer = StoreWriter(tmp_path / name, SPEC, SPEC.camera, "", {}, codec)
+        writer.create_split("test", frames, (24, 32), np.dtype(dtype))
+    ours_writer = StoreWriter.resume(tmp_path / "ours")
+    ours_writer.write_depth("test", depth)
+    zarr.open_array(str(tmp_path / "zarr" / "test" / "depth"))[...] = depth
+    ours, theirs = (
+        {path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("c/*/0/0")}
+        for name in ("ours", "zarr")
+    )
+    assert list(ours.values()) == list(theirs.values())
+    assert len(ours) == -(-frames // SHARD_FRAMES)
+
+
+def test_a_shard_of_empty_frames_takes_no_file(tmp_path: Path) -> None:
+    writer = StoreWriter(tmp_path / "s.zarr", SPEC, SPEC.camera, "", {})
+    writer.create_split("test", 3, (6, 8))
+    writer.write_depth("test", np.zeros((3, 6, 8), np.uint16))
+    assert not (tmp_path / "s.zarr" / "test" / "depth" / "c").exists()
 
 
 def table_of(values: dict[str, np.ndarray]) -> FrameTable:

@@ -349,7 +349,7 @@ def test_values_that_are_no_depth(tmp_path: Path) -> None:
     depth[1, 0, 0], depth[2, 0, :2], depth[3, 1, 1] = np.nan, (np.inf, -1), 0.25
     writer = StoreWriter(tmp_path / "s.zarr", SPEC, CAMERA, "", {})
     writer.create_split("test", 4, (48, 64), np.dtype(np.float32))
-    writer.write_depth("test", 0, depth)
+    writer.write_depth("test", depth)
     names = ("frame_key", "subject", "sequence", "view", "joints_xyz", "center_xyz", "cube", "status")
     writer.write_columns(
         "test", {name: getattr(split, name) for name in names}, {"center_xyz": {"center_method": "gt-mean"}}

@@ -62,7 +62,7 @@ def _write_split(
     for row in bad_rows:
         status[row], depth[row], center[row] = FrameStatus.IMAGE_MISSING, 0, np.nan
     writer.create_split(name, frames, (CAMERA.height, CAMERA.width))
-    writer.write_depth(name, 0, depth)
+    writer.write_depth(name, depth)
     text = np.array([""] * frames)
     writer.write_columns(
         name,

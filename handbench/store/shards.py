@@ -1,8 +1,11 @@
-"""Single frames straight out of their shard: what Zarr reads, without its 1 ms of turns through an event loop.
+"""Single frames into their shard and out of it, in the bytes of Zarr, without its turns through an event loop.
 
 Zarr reads the index of the shard anew for every frame. Here it is kept, the frame's bytes are one read of the file, and
 threads meet at nothing. Whatever is not as this version writes it, and whatever is damaged, is left to Zarr, whose word
 on it counts.
+
+Zarr packs a shard from all of its frames at once, by threads. Here frames come one by one: a shard takes the memory of
+its packed frames, and a process that fills one takes one core. Zarr writes the same bytes, a test says so.
 
 Source of the layout: Zarr v3 codec `sharding_indexed`, index at the end, offset and length of a chunk as uint64.
 """
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from io import RawIOBase
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,9 @@ import numcodecs
 import numpy as np
 import numpy.typing as npt
 import zarr
+from numcodecs import Blosc
+
+from handbench.console import whole_or_nothing
 
 _CRC = 4  # bytes of a crc32c, behind what it covers
 _EMPTY = 2**64 - 1  # offset and length of a chunk that holds nothing but the fill value
@@ -70,6 +77,38 @@ class ShardReader:
             return None
         file.seek(offset)
         return _checked(file.read(length))
+
+
+def write_shard(path: Path, frames: Iterable[npt.NDArray[Any]], shard_frames: int, blosc: Blosc) -> None:
+    """Write the file of one shard; it appears whole or not at all, and not if every frame is empty.
+
+    Args:
+        path: of the file.
+        frames: at most `shard_frames` of them, each (H, W) mm; a frame of zeros takes no space.
+        shard_frames: frames a shard, for the size of its index.
+        blosc: how a frame is packed.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    index = np.full((shard_frames, 2), _EMPTY, "<u8")
+    packed, at = [], 0
+    for i, frame in enumerate(frames):
+        if not frame.any():
+            continue
+        packed.append(_with_crc(blosc.encode(np.ascontiguousarray(frame))))
+        index[i] = at, len(packed[-1])
+        at += len(packed[-1])
+    if not packed:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_or_nothing(path) as partial, partial.open("wb") as file:
+        file.writelines(packed)
+        file.write(_with_crc(index.tobytes()))
+
+
+def _with_crc(body: bytes) -> bytes:
+    return body + google_crc32c.value(body).to_bytes(_CRC, "little")
 
 
 def _checked(data: bytes | None) -> bytes | None:

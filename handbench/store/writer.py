@@ -6,15 +6,15 @@ Writers never share a shard, so any number of threads or processes may write dep
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
-import numcodecs
 import numpy as np
 import numpy.typing as npt
 import zarr
+from numcodecs import Blosc
 from zarr.codecs import BloscCodec, BloscShuffle, Crc32cCodec
 
 from handbench._version import __version__
@@ -22,9 +22,10 @@ from handbench.camera import Camera
 from handbench.datasets import DatasetSpec
 from handbench.errors import HandbenchError
 from handbench.store.layout import BUILDING, COLUMNS, COMPLETE, DEPTH, FORMAT, Column
+from handbench.store.shards import write_shard
 
 SHARD_FRAMES = 128
-"""Frames a shard: 79 MB of 640 x 480 frames in memory, some 570 files for all of NYU's first view."""
+"""Frames a shard, if a split has so many: 79 MB of 640 x 480 frames, some 570 files for all of NYU's first view."""
 
 DEPTH_DTYPE = np.dtype(np.uint16)
 CODECS = ("shuffle", "bitshuffle")
@@ -115,7 +116,7 @@ class StoreWriter:
             DEPTH,
             shape=(frames, *image),
             chunks=(1, *image),
-            shards=(SHARD_FRAMES, *image),
+            shards=(min(SHARD_FRAMES, max(frames, 1)), *image),  # the index has room for every frame of a shard
             dtype=dtype,
             compressors=[depth_codec(self.codec, dtype), Crc32cCodec()],
             fill_value=0,
@@ -125,9 +126,10 @@ class StoreWriter:
         self._put(group, "joint", Column(("joint",), "string", {}), np.array(self._joint_names))
         self._put(group, "xyz", Column(("xyz",), "string", {}), np.array(["x", "y", "z"]))
 
-    def write_depth(self, split: str, start: int, depth: npt.NDArray[Any]) -> None:
-        """Write whole shards of depth, as the function of that name does."""
-        write_depth(self.path, split, start, depth)
+    def write_depth(self, split: str, depth: npt.NDArray[Any]) -> None:
+        """Write all depth of a split, (N, H, W) mm."""
+        for start in range(0, len(depth), SHARD_FRAMES):
+            write_depth(self.path, split, start, depth[start : start + SHARD_FRAMES])
 
     def write_columns(
         self, split: str, columns: Mapping[str, npt.NDArray[Any]], attributes: Mapping[str, Mapping[str, Any]]
@@ -170,23 +172,37 @@ class StoreWriter:
         array[...] = values.astype(object) if is_text else values.astype(column.dtype)
 
 
-def write_depth(store: Path, split: str, start: int, depth: npt.NDArray[Any]) -> None:
-    """Write whole shards of depth; from any thread, process or machine.
+def write_depth(store: Path, split: str, start: int, frames: Iterable[npt.NDArray[Any]]) -> None:
+    """Write one shard of depth; from any thread, process or machine.
 
     Args:
         store: path of the store under construction.
         split: its name.
         start: first frame, a multiple of `SHARD_FRAMES`.
-        depth: (n, H, W) mm; n fills its shards unless it ends the split.
+        frames: each (H, W) mm of the array's type, taken one by one; as many as fill the shard or end the split.
 
     Raises:
-        ValueError: if the frames would share a shard with others.
+        ValueError: if the frames would share a shard with others, or are of another size or type.
     """
     array = zarr.open_array(str(store / split / DEPTH), mode="r+")
-    stop = start + len(depth)
-    if start % SHARD_FRAMES or (stop % SHARD_FRAMES and stop != array.shape[0]):
-        raise ValueError(f"frames {start} to {stop} of {split} do not fill whole shards of {SHARD_FRAMES}")
-    array[start:stop] = depth
+    shard, extra = divmod(start, SHARD_FRAMES)
+    expected = min(SHARD_FRAMES, array.shape[0] - start)
+    if extra or expected < 1:
+        raise ValueError(f"frame {start} of {split} begins no shard; shards hold {SHARD_FRAMES} frames")
+    codec = zarr.open_group(str(store), mode="r", use_consolidated=False).attrs["codec"]
+
+    def checked() -> Iterator[npt.NDArray[Any]]:
+        count = 0
+        for frame in frames:
+            if frame.shape != array.shape[1:] or frame.dtype != array.dtype:
+                raise ValueError(f"frame {start + count} of {split} is {frame.shape} {frame.dtype}")
+            count += 1
+            yield frame
+        if count != expected:
+            raise ValueError(f"{count} frames from {start} of {split} do not fill a shard, which needs {expected}")
+
+    path = store / split / DEPTH / "c" / str(shard) / "0" / "0"
+    write_shard(path, checked(), array.shards[0], depth_blosc(str(codec)))
 
 
 def depth_codec(codec: str, dtype: np.dtype[Any]) -> BloscCodec:
@@ -194,12 +210,16 @@ def depth_codec(codec: str, dtype: np.dtype[Any]) -> BloscCodec:
     return BloscCodec(cname="zstd", clevel=3, shuffle=BloscShuffle[codec], typesize=dtype.itemsize)
 
 
+def depth_blosc(codec: str) -> Blosc:
+    """The same for one frame in memory; the type of the depth is that of the frame."""
+    return Blosc(cname="zstd", clevel=3, shuffle=getattr(Blosc, codec.upper()))
+
+
 def smaller_codec(frames: Sequence[npt.NDArray[Any]]) -> str:
     """The one of `CODECS` that packs some frames smaller; the first if there are none."""
-    filters = {"shuffle": numcodecs.Blosc.SHUFFLE, "bitshuffle": numcodecs.Blosc.BITSHUFFLE}
 
     def packed(codec: str) -> int:
-        blosc = numcodecs.Blosc(cname="zstd", clevel=3, shuffle=filters[codec])
+        blosc = depth_blosc(codec)
         return sum(len(blosc.encode(np.ascontiguousarray(frame))) for frame in frames)
 
     return min(CODECS, key=packed)
