@@ -9,6 +9,8 @@ Source of the definitions: evaluation code of awesome-hand-pose-estimation, whic
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -26,6 +28,31 @@ def mean_error(error: Floats) -> float:
     return float(_labelled(error).mean())
 
 
+def median_error(error: Floats) -> float:
+    """Median over all labelled joints of all frames, mm.
+
+    Raises:
+        HandbenchError: if no joint is labelled.
+    """
+    return float(np.median(_labelled(error)))
+
+
+def mean_error_by_finger(error: Floats, fingers: Sequence[str]) -> dict[str, float]:
+    """Mean over the labelled joints of each finger, mm; NaN for a finger that never is labelled.
+
+    Args:
+        error: (N, J) mm.
+        fingers: J names of fingers, or "palm".
+    """
+    labelled = ~np.isnan(error)
+    counts, sums = labelled.sum(axis=0), np.where(labelled, error, 0.0).sum(axis=0)
+    means = {}
+    for finger in dict.fromkeys(fingers):
+        own = np.array([name == finger for name in fingers])
+        means[finger] = float(sums[own].sum() / counts[own].sum()) if counts[own].any() else float("nan")
+    return means
+
+
 def mean_error_by_joint(error: Floats) -> Floats:
     """(J,) mean over the frames where the joint is labelled, mm; NaN for a joint that never is."""
     labelled = ~np.isnan(error)
@@ -33,23 +60,6 @@ def mean_error_by_joint(error: Floats) -> Floats:
     sums = np.where(labelled, error, 0.0).sum(axis=0)
     means: Floats = np.divide(sums, counts, out=np.full(error.shape[1], np.nan), where=counts > 0)
     return means
-
-
-def mean_abs_axis_error(pred_xyz: Floats, joints_xyz: Floats) -> Floats:
-    """(3,) mean absolute difference along x, y and z over all labelled joints, mm.
-
-    Args:
-        pred_xyz: (N, J, 3) mm, camera frame.
-        joints_xyz: (N, J, 3) mm; NaN = not labelled.
-
-    Raises:
-        HandbenchError: if no joint is labelled.
-    """
-    x, y, z = (np.abs(pred_xyz[..., axis] - joints_xyz[..., axis]) for axis in range(3))  # fast: no axis of length 3
-    labelled = ~np.isnan(x + y + z)
-    if not labelled.any():
-        raise HandbenchError("no joint is labelled, so there is no error to average")
-    return np.array([x[labelled].mean(), y[labelled].mean(), z[labelled].mean()])
 
 
 def frame_max_error(error: Floats) -> Floats:

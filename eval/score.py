@@ -2,154 +2,79 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from handbench.camera import uvd_to_xyz
-from handbench.errors import HandbenchError
-from handbench.eval import metrics
-from handbench.eval.truth import Truth, drawing_order, known_lengths
+from handbench.conditions import Conditions
+from handbench.eval.join import join
+from handbench.eval.tally import group_means, summarize, tally
+from handbench.eval.truth import Truth, drawing_order
+from handbench.eval.viewpoint import viewpoint_curves, viewpoints
+from handbench.frame_errors import FrameErrors
 from handbench.predictions import Predictions
-from handbench.scores import THRESHOLDS_MM, Scores, Summary, joint_error
-
-AUC_MM = 50
-_XYZ_AXES = {"y down": (1, 1, 1), "y up": (1, -1, 1), "y up, z negative": (1, -1, -1)}
+from handbench.scores import Scores
 
 
-def score(predictions: Predictions, truth: Truth) -> Scores:
+@dataclass(frozen=True)
+class Scored:
+    """One method, measured.
+
+    Attributes:
+        scores: every number.
+        frames: the error of each frame that counts, in the order of the truth.
+    """
+
+    scores: Scores
+    frames: FrameErrors
+
+
+def score(predictions: Predictions, truth: Truth, stated: Mapping[str, Any] | None = None) -> Scores:
+    """The scores alone of `score_frames`."""
+    return score_frames(predictions, truth, stated).scores
+
+
+def score_frames(predictions: Predictions, truth: Truth, stated: Mapping[str, Any] | None = None) -> Scored:
     """Score one method.
 
     Args:
         predictions: in uvd of the image that `truth.camera` belongs to.
         truth: the labels; a file as long as one of its groups is scored on that group alone.
+        stated: attributes of `Conditions` that the user says, over what the predictions record.
 
     Returns:
-        All numbers, over all frames that count and over each group.
+        All numbers, over all frames that count and over each group; and the errors of the frames.
 
     Raises:
         HandbenchError: if frames are missing, too many or unknown, a label has no prediction, or the points are xyz.
     """
-    joined_by = "frame_key" if predictions.frame_key and truth.frame_key else "line"
-    if joined_by == "frame_key":
-        uvd = _join_by_key(predictions, truth)
-    else:
-        truth = _part_of_that_length(predictions, truth)
-        uvd = predictions.uvd
-    _require_uvd(predictions.name, uvd, truth)
-    _require_no_gaps(predictions.name, uvd, truth)
-    pred_xyz = uvd_to_xyz(uvd, truth.camera)
-    groups = {name: truth.counts & (truth.group == name) for name, _ in truth.protocol.groups}
-    center_method = predictions.provenance.get("center_method")
-    return Scores(
+    conditions = Conditions.from_provenance(predictions.provenance, stated or {})
+    joined = join(predictions, truth)
+    truth, counts = joined.truth, joined.truth.counts
+    spec = truth.spec
+    labels = truth.joints_xyz[counts]
+    counted = tally(joined.pred_xyz[counts], labels, spec.joints.scored_edges)
+    frames = counted.frame_errors()
+    angles = viewpoints(labels, spec.joints)
+    group = truth.group[counts]
+    scores = Scores(
         name=predictions.name,
-        dataset=truth.spec.name,
+        dataset=spec.name,
         protocol=truth.protocol,
-        joint_labels=truth.spec.joints.labels,
-        joint_order=drawing_order(truth.spec.joints),
-        whole=summarize(pred_xyz[truth.counts], truth.joints_xyz[truth.counts]),
-        groups={name: summarize(pred_xyz[rows], truth.joints_xyz[rows]) for name, rows in groups.items()},
+        joint_labels=spec.joints.labels,
+        joint_order=drawing_order(spec.joints),
+        whole=summarize(counted, spec.joints),
+        groups={name: summarize(counted[group == name], spec.joints) for name, _ in truth.protocol.groups},
+        breakdowns={kind: group_means(frames, names[counts]) for kind, names in truth.breakdowns.items()},
+        viewpoint={} if angles is None else viewpoint_curves(frames, angles),
         camera=truth.camera,
-        center_method=None if center_method is None else str(center_method),
+        conditions=conditions,
         truth=truth.source,
-        prediction={**predictions.source, "joined_by": joined_by, "provenance": dict(predictions.provenance)},
+        prediction={
+            **predictions.source,
+            "joined_by": joined.joined_by,
+            "provenance": dict(predictions.provenance),
+        },
         left_out=truth.left_out,
     )
-
-
-def summarize(pred_xyz: npt.NDArray[np.float64], joints_xyz: npt.NDArray[np.float64]) -> Summary:
-    """Every number of a set of frames.
-
-    Args:
-        pred_xyz: (N, J, 3) mm, camera frame.
-        joints_xyz: (N, J, 3) mm; NaN = not labelled. Each frame has a label.
-    """
-    error = joint_error(pred_xyz, joints_xyz)
-    x, y, z = metrics.mean_abs_axis_error(pred_xyz, joints_xyz).tolist()
-    joint_success = metrics.joint_success(error, THRESHOLDS_MM)
-    return Summary(
-        frames=len(error),
-        labelled_joints=int((~np.isnan(error)).sum()),
-        mean_error_mm=metrics.mean_error(error),
-        mean_abs_axis_error_mm=(x, y, z),
-        mean_error_mm_by_joint=tuple(metrics.mean_error_by_joint(error).tolist()),
-        max_frame_success_percent=_percent(metrics.max_frame_success(error, THRESHOLDS_MM)),
-        mean_frame_success_percent=_percent(metrics.mean_frame_success(error, THRESHOLDS_MM)),
-        joint_success_percent=_percent(joint_success),
-        joint_success_auc_0_50=metrics.area_under_curve(joint_success[: AUC_MM + 1], THRESHOLDS_MM[: AUC_MM + 1]),
-    )
-
-
-def _percent(shares: npt.NDArray[np.float64]) -> tuple[float, ...]:
-    return tuple((100 * shares).tolist())
-
-
-def _join_by_key(predictions: Predictions, truth: Truth) -> npt.NDArray[np.float64]:
-    """(N, J, 3) uvd in the order of the truth; NaN for a frame that is not predicted."""
-    assert predictions.frame_key is not None
-    assert truth.frame_key is not None
-    row_of = {key: row for row, key in enumerate(truth.frame_key)}
-    unknown = [key for key in predictions.frame_key if key not in row_of]
-    if unknown:
-        raise HandbenchError(
-            f"{predictions.name} predicts {_several(unknown, 'frame')} that the labels do not have; "
-            "is it another split or data set?"
-        )
-    uvd = np.full((len(truth), *predictions.uvd.shape[1:]), np.nan)
-    uvd[[row_of[key] for key in predictions.frame_key]] = predictions.uvd
-    return uvd
-
-
-def _part_of_that_length(predictions: Predictions, truth: Truth) -> Truth:
-    """The truth whose lines the predictions' lines are: all of it, or one group."""
-    lines = len(predictions)
-    if lines == len(truth):
-        return truth
-    sizes = {name: int((truth.group == name).sum()) for name, _ in truth.protocol.groups}
-    same = [name for name, size in sizes.items() if size == lines]
-    if len(same) == 1:
-        return truth.part(same[0])
-    known = known_lengths(truth.spec).get(lines)
-    kind = truth.protocol.group_kind
-    raise HandbenchError(
-        f"{predictions.name} has {lines:,} frames, expected {len(truth):,} (protocol {truth.protocol.name}"
-        + "".join(f"; {size:,} for {kind} {name} alone" for name, size in sizes.items())
-        + ")"
-        + (f"; {lines:,} is the length of {known}" if known else "")
-    )
-
-
-def _require_uvd(name: str, uvd: npt.NDArray[np.float64], truth: Truth) -> None:
-    """Refuse points that lie outside of the image but fit the labels when they are read as xyz."""
-    camera = truth.camera
-    u, v = uvd[truth.counts, :, 0], uvd[truth.counts, :, 1]
-    outside = np.mean((u < 0) | (u >= camera.width) | (v < 0) | (v >= camera.height))
-    if outside < 0.01:  # published uvd files have next to none; xyz has its origin in the middle of the hands
-        return
-    labels = truth.joints_xyz[truth.counts]
-    as_uvd = np.nanmedian(joint_error(uvd_to_xyz(uvd[truth.counts], camera), labels))
-    as_xyz = {axes: np.nanmedian(joint_error(uvd[truth.counts] * sign, labels)) for axes, sign in _XYZ_AXES.items()}
-    axes = min(as_xyz, key=lambda name: as_xyz[name])
-    if as_xyz[axes] < as_uvd / 2:
-        raise HandbenchError(
-            f"{name} looks like xyz in mm ({axes}), not uvd: {outside:.0%} of its points lie outside of the image, and "
-            f"its median joint error is {as_xyz[axes]:.1f} mm read as xyz, {as_uvd:.1f} mm read as uvd; "
-            "project it to uvd first (handbench.camera.xyz_to_uvd)"
-        )
-
-
-def _require_no_gaps(name: str, uvd: npt.NDArray[np.float64], truth: Truth) -> None:
-    """Refuse predictions that leave out a joint with a label: a mean over the others would flatter the method."""
-    missing = np.isnan(uvd).any(axis=2) & truth.labelled & truth.counts[:, None]
-    if not missing.any():
-        return
-    frames = missing.any(axis=1)
-    joint = truth.spec.joints.labels[int(np.flatnonzero(missing[frames][0])[0])]
-    raise HandbenchError(
-        f"{name} has no prediction (nan) for {_several(list(truth.frames_named(frames)), 'frame')} with labels, "
-        f"there for joint {joint}; every label needs a prediction"
-    )
-
-
-def _several(names: list[str], noun: str) -> str:
-    """'3 frames (a first)', or 'the frame a'."""
-    return f"the {noun} {names[0]}" if len(names) == 1 else f"{len(names):,} {noun}s (first {names[0]})"
+    return Scored(scores, frames)

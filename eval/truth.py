@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,11 @@ from handbench.datasets import DatasetSpec, JointSet, Protocol
 from handbench.datasets.spec import FINGERS
 from handbench.errors import HandbenchError
 from handbench.predictions import read_predictions
+
+if TYPE_CHECKING:
+    from handbench.store import Split
+
+_SEQUENCES = {"msra": "gesture"}  # what the sequences of a data set are, where there is a better word
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class Truth:
         flaw: (N,) why the frame is not scored whatever its labels, such as "image missing"; "" = nothing is wrong.
         frame_key: N keys, or None for a label text.
         source: "kind", "file" and "sha256" (text) or "split" and "release" (store) of the labels.
+        breakdowns: kind ("gesture", "seen", ...) -> (N,) names, besides `group`; "" where a frame has none.
     """
 
     spec: DatasetSpec
@@ -41,6 +47,7 @@ class Truth:
     flaw: npt.NDArray[np.str_]
     frame_key: tuple[str, ...] | None
     source: Mapping[str, Any]
+    breakdowns: Mapping[str, npt.NDArray[np.str_]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.joints_xyz)
@@ -87,6 +94,7 @@ class Truth:
             group=self.group[rows],
             flaw=self.flaw[rows],
             frame_key=self.frames_named(rows) if self.frame_key else None,
+            breakdowns={kind: names[rows] for kind, names in self.breakdowns.items()},
         )
 
 
@@ -113,6 +121,29 @@ def read_truth(path: Path, spec: DatasetSpec | None = None, split: str | None = 
         why = ", ".join(f"{len(frames):,} {reason}" for reason, frames in truth.left_out.items())
         raise HandbenchError(f"no frame of {path} can be scored ({why}); name labels of frames that can")
     return truth
+
+
+def with_breakdown(truth: Truth, kind: str, path: Path) -> Truth:
+    """The truth with its frames told apart in one more way.
+
+    Args:
+        truth: the labels.
+        kind: what the names are, such as "seen" or "gesture".
+        path: a text with one name a line, a line for each frame of the truth; an empty line is no name.
+
+    Raises:
+        HandbenchError: if the file cannot be read, is no text, or has another number of lines.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise HandbenchError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise HandbenchError(f"{path} is not a text; --by needs one name a line") from error
+    if len(lines) != len(truth):
+        raise HandbenchError(f"{path} has {len(lines):,} lines, but the labels have {len(truth):,} frames")
+    names = np.array([line.strip() for line in lines], np.str_)
+    return replace(truth, breakdowns={**truth.breakdowns, kind: names})
 
 
 def drawing_order(joints: JointSet) -> tuple[int, ...]:
@@ -182,7 +213,15 @@ def _truth_of_store(path: Path, spec: DatasetSpec | None, split: str) -> Truth:
         flaw=titles[frames.status],
         frame_key=tuple(frames.frame_key.tolist()),
         source={"kind": "store", "file": path.name, "split": split, "release": store.release},
+        breakdowns=_columns(frames, store.spec.name, published.group_kind),
     )
+
+
+def _columns(frames: Split, data_set: str, known: str) -> dict[str, npt.NDArray[np.str_]]:
+    """What the columns of a store tell apart besides the groups of its protocol."""
+    sequence = _SEQUENCES.get(data_set, "sequence")
+    columns = {"subject": frames.subject, sequence: frames.sequence}
+    return {kind: names for kind, names in columns.items() if kind != known and len(set(names.tolist()) - {""}) > 1}
 
 
 def _groups_by_position(spec: DatasetSpec, frames: int) -> tuple[Protocol, npt.NDArray[np.str_]]:

@@ -30,6 +30,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("handbench.srn.command:train", "Train SRN on a store."),
     "predict": ("handbench.srn.command:predict", "Predict the joints of every frame of a store."),
     "eval": ("handbench.eval.command:evaluate", "Score predictions as the literature does."),
+    "compare": ("handbench.eval.compare_command:compare", "Say whether one method is better, and how sure that is."),
+    "audit": ("handbench.eval.audit_command:audit", "Find labels that are wrong."),
+    "results": ("handbench.eval.results_command:results", "Print what papers have published."),
     "plot": ("handbench.plots.command:plot", "Draw the figures of a paper from scores files."),
 }
 

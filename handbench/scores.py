@@ -1,10 +1,13 @@
-"""Joint errors, and the scores file: one method on one protocol, written by eval and read by plots."""
+"""Joint errors, and the scores file: one method on one protocol, written by eval and read by plots.
+
+Beside `<name>.scores.json` lies `<name>.frames.npz` with the error of every frame, which comparisons resample.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +16,13 @@ import numpy.typing as npt
 
 from handbench._version import __version__
 from handbench.camera import Camera
+from handbench.conditions import Conditions
 from handbench.console import whole_or_nothing, without_nan
 from handbench.datasets.spec import Protocol
 from handbench.errors import HandbenchError, ShapeError
 
 FORMAT = "handbench scores"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SUFFIX = ".scores.json"
 THRESHOLDS_MM = tuple(range(81))  # 0-80 mm in steps of 1, the range that the literature draws
 CURVES = ("max_frame_success_percent", "mean_frame_success_percent", "joint_success_percent")
@@ -51,9 +55,15 @@ class Summary:
     Attributes:
         frames: how many frames count: those with at least one label.
         labelled_joints: how many joints of those frames have a label; the means run over these.
+        masked_joints: how many joints of those frames have none, and take no part.
         mean_error_mm: mean joint error.
+        median_error_mm: median joint error.
+        mean_axis_error_mm: mean signed difference, prediction minus label, along x, y, z: the bias.
         mean_abs_axis_error_mm: mean absolute difference along x, y, z.
         mean_error_mm_by_joint: J means, in the order of the scored joints; NaN for a joint that is never labelled.
+        mean_error_mm_by_finger: mean over the labelled joints of each finger and of the palm.
+        mean_bone_error_mm: mean absolute difference of the lengths of bones, predicted and labelled; NaN without bones.
+        mean_bone_bias_mm: mean signed difference: positive where predicted bones are too long.
         max_frame_success_percent: share of frames whose worst joint is within `THRESHOLDS_MM`.
         mean_frame_success_percent: share of frames whose mean joint error is within them.
         joint_success_percent: share of joints within them.
@@ -62,9 +72,15 @@ class Summary:
 
     frames: int
     labelled_joints: int
+    masked_joints: int
     mean_error_mm: float
+    median_error_mm: float
+    mean_axis_error_mm: tuple[float, float, float]
     mean_abs_axis_error_mm: tuple[float, float, float]
     mean_error_mm_by_joint: tuple[float, ...]
+    mean_error_mm_by_finger: Mapping[str, float]
+    mean_bone_error_mm: float
+    mean_bone_bias_mm: float
     max_frame_success_percent: tuple[float, ...]
     mean_frame_success_percent: tuple[float, ...]
     joint_success_percent: tuple[float, ...]
@@ -73,7 +89,8 @@ class Summary:
     def to_dict(self, joint_labels: tuple[str, ...]) -> dict[str, Any]:
         """Plain data: joints by label, curves by threshold."""
         data = asdict(self)
-        data["mean_abs_axis_error_mm"] = list(self.mean_abs_axis_error_mm)
+        for axes in ("mean_axis_error_mm", "mean_abs_axis_error_mm"):
+            data[axes] = list(data[axes])
         data["mean_error_mm_by_joint"] = dict(zip(joint_labels, self.mean_error_mm_by_joint, strict=True))
         for curve in CURVES:
             data[curve] = {str(t): percent for t, percent in zip(THRESHOLDS_MM, data[curve], strict=True)}
@@ -82,17 +99,37 @@ class Summary:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], joint_labels: tuple[str, ...]) -> Summary:
         """The inverse of `to_dict`; keys that are not ours are passed over."""
-        x, y, z = (float(value) for value in data["mean_abs_axis_error_mm"])
         by_joint = data["mean_error_mm_by_joint"]
         return cls(
             frames=int(data["frames"]),
             labelled_joints=int(data["labelled_joints"]),
+            masked_joints=int(data["masked_joints"]),
             mean_error_mm=float(data["mean_error_mm"]),
-            mean_abs_axis_error_mm=(x, y, z),
+            median_error_mm=float(data["median_error_mm"]),
+            mean_axis_error_mm=_three(data["mean_axis_error_mm"]),
+            mean_abs_axis_error_mm=_three(data["mean_abs_axis_error_mm"]),
             mean_error_mm_by_joint=tuple(_float_or_nan(by_joint[label]) for label in joint_labels),
+            mean_error_mm_by_finger={k: _float_or_nan(v) for k, v in data["mean_error_mm_by_finger"].items()},
+            mean_bone_error_mm=_float_or_nan(data["mean_bone_error_mm"]),
+            mean_bone_bias_mm=_float_or_nan(data["mean_bone_bias_mm"]),
             joint_success_auc_0_50=float(data["joint_success_auc_0_50"]),
             **{curve: tuple(float(data[curve][str(t)]) for t in THRESHOLDS_MM) for curve in CURVES},
         )
+
+
+@dataclass(frozen=True)
+class GroupMean:
+    """The mean error over some frames.
+
+    Attributes:
+        frames: how many of them have a label.
+        labelled_joints: over how many joints the mean runs.
+        mean_error_mm: mean joint error.
+    """
+
+    frames: int
+    labelled_joints: int
+    mean_error_mm: float
 
 
 @dataclass(frozen=True)
@@ -108,7 +145,10 @@ class Scores:
         whole: over all frames.
         groups: over the frames of each subject or sequence.
         camera: intrinsics that predictions and labels in uvd were back-projected with.
-        center_method: where the hand centres of the method came from; None if its file does not say.
+        conditions: what the numbers rest on and joints do not show: centres, cubes, choice of epoch, ensemble.
+        breakdowns: kind ("gesture", "seen", ...) -> name -> the mean over the frames of that name.
+        viewpoint: "yaw" and "pitch" -> degrees -> the mean over the frames seen from there; empty where the joints do
+            not tell a palm.
         truth: "kind" (text or store), "file", "sha256" of the labels.
         prediction: "file", "sha256", "joined_by" (line or frame_key) and "provenance" of the predictions.
         left_out: frames of the split that do not count, by reason.
@@ -123,9 +163,11 @@ class Scores:
     whole: Summary
     groups: Mapping[str, Summary]
     camera: Camera
-    center_method: str | None
+    conditions: Conditions
     truth: Mapping[str, Any]
     prediction: Mapping[str, Any]
+    breakdowns: Mapping[str, Mapping[str, GroupMean]] = field(default_factory=dict)
+    viewpoint: Mapping[str, Mapping[int, GroupMean]] = field(default_factory=dict)
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     handbench_version: str = __version__
 
@@ -133,6 +175,11 @@ class Scores:
     def comparable(self) -> tuple[Any, ...]:
         """Equal for two scores exactly if their numbers may stand in one figure or table."""
         return (self.protocol.name, self.protocol.frames, self.protocol.groups, self.joint_labels)
+
+    @property
+    def label_source(self) -> str:
+        """What the method was scored against, in a few words."""
+        return _label_source(self.truth)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data as in the scores file (docs/evaluation.md), with None for NaN."""
@@ -148,11 +195,23 @@ class Scores:
         data |= {
             "groups": {name: summary.to_dict(self.joint_labels) for name, summary in self.groups.items()},
             "dataset": self.dataset,
-            "protocol": asdict(self.protocol),
+            "protocol": {
+                **asdict(self.protocol),
+                "joints": list(self.joint_labels),
+                **asdict(self.conditions),
+                "label_source": self.label_source,
+            },
+            "breakdowns": {
+                kind: {name: asdict(mean) for name, mean in means.items()} for kind, means in self.breakdowns.items()
+            },
+            "viewpoint": {
+                angle: {str(degrees): asdict(mean) for degrees, mean in means.items()}
+                for angle, means in self.viewpoint.items()
+            },
             "joint_labels": list(self.joint_labels),
             "joint_order": list(self.joint_order),
             "camera": asdict(self.camera),
-            "center_method": self.center_method,
+            "center_method": self.conditions.center_method,
             "truth": dict(self.truth),
             "prediction": dict(self.prediction),
             "left_out": {reason: list(frames) for reason, frames in self.left_out.items()},
@@ -168,17 +227,27 @@ class Scores:
             KeyError, TypeError, ValueError: if something is missing or of another kind.
         """
         labels = tuple(str(label) for label in data["joint_labels"])
-        groups = tuple((str(name), int(count)) for name, count in data["protocol"]["groups"])
+        protocol = data["protocol"]
+        groups = tuple((str(name), int(count)) for name, count in protocol["groups"])
+        facts = {fact.name: protocol[fact.name] for fact in fields(Protocol)}
         return cls(
             name=str(data["name"]),
             dataset=str(data["dataset"]),
-            protocol=Protocol(**{**data["protocol"], "groups": groups}),
+            protocol=Protocol(**{**facts, "groups": groups}),
             joint_labels=labels,
             joint_order=tuple(int(i) for i in data["joint_order"]),
             whole=Summary.from_dict(data, labels),
             groups={name: Summary.from_dict(group, labels) for name, group in data["groups"].items()},
             camera=Camera(**data["camera"]),
-            center_method=data["center_method"],
+            conditions=Conditions(**{fact.name: protocol[fact.name] for fact in fields(Conditions)}),
+            breakdowns={
+                kind: {name: GroupMean(**mean) for name, mean in means.items()}
+                for kind, means in data["breakdowns"].items()
+            },
+            viewpoint={
+                angle: {int(degrees): GroupMean(**mean) for degrees, mean in means.items()}
+                for angle, means in data["viewpoint"].items()
+            },
             truth=dict(data["truth"]),
             prediction=dict(data["prediction"]),
             left_out={reason: tuple(frames) for reason, frames in data["left_out"].items()},
@@ -215,6 +284,18 @@ def read_scores(path: Path) -> Scores:
         raise HandbenchError(
             f"{path} is a damaged scores file ({type(error).__name__}: {error}); score again"
         ) from error
+
+
+def _label_source(truth: Mapping[str, Any]) -> str:
+    if truth.get("kind") == "store":
+        release = f", release {truth['release']}" if truth.get("release") else ""
+        return f"store {truth['file']}, split {truth['split']}{release}"
+    return f"{truth['file']} (sha256 {truth['sha256'][:12]})"
+
+
+def _three(values: Sequence[float]) -> tuple[float, float, float]:
+    x, y, z = (float(value) for value in values)
+    return x, y, z
 
 
 def _float_or_nan(value: float | None) -> float:

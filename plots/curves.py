@@ -41,10 +41,11 @@ METRICS = {
 
 
 def label_of(scores: Scores) -> str:
-    """A method as the legends of the literature write it: "SRN (7.79 mm)"."""
+    """A method as the legends of the literature write it: "SRN (7.79 mm)"; marks of unequal terms stand in between."""
     name = scores.name.replace("$", r"\$")  # no mathematics
     visible = f" {name}" if name.startswith("_") else name  # matplotlib leaves labels with an underscore in front out
-    return f"{visible} ({scores.whole.mean_error_mm:.2f} mm)"
+    marked = f"{visible} {scores.conditions.marks}".rstrip()
+    return f"{marked} ({scores.whole.mean_error_mm:.2f} mm)"
 
 
 def curve_rows(results: list[Scores], metric: str) -> list[list[str]]:

@@ -177,7 +177,7 @@ def test_scores_file_keeps_everything(tmp_path: Path) -> None:
     assert np.isnan(again.whole.mean_error_mm_by_joint[5])
     assert again.to_dict() == scores.to_dict()
     assert again.comparable == scores.comparable
-    assert again.center_method == "com"
+    assert again.conditions.center_method == "com"
     assert again.camera == NYU.scoring_camera
     assert again.whole.mean_error_mm == scores.whole.mean_error_mm  # unrounded
 
@@ -200,8 +200,8 @@ def test_what_is_no_scores_file(tmp_path: Path) -> None:
     with pytest.raises(HandbenchError, match=r"is not a scores file; make one with handbench eval"):
         read_scores(path)
     data = scores_of_offset_3_4_0().to_dict()
-    path.write_text(json.dumps({**data, "format_version": 2}))
-    with pytest.raises(HandbenchError, match="has scores format 2, this handbench reads 1"):
+    path.write_text(json.dumps({**data, "format_version": 3}))
+    with pytest.raises(HandbenchError, match="has scores format 3, this handbench reads 2"):
         read_scores(path)
     del data["max_frame_success_percent"]["80"]
     path.write_text(json.dumps(data))

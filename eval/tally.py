@@ -1,0 +1,140 @@
+"""Sums that every number of the evaluation is a ratio of, frame by frame: statistics first, ratios last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from handbench.datasets import JointSet
+from handbench.eval import metrics
+from handbench.frame_errors import FrameErrors
+from handbench.scores import THRESHOLDS_MM, GroupMean, Summary, joint_error
+
+AUC_MM = 50
+_BLOCK = 1 << 13  # frames at a time, so that what lies between stays in the processor's cache
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FrameTally:
+    """One method against the labels, before any mean.
+
+    Attributes:
+        error: (F, J) mm, NaN = not labelled; every frame has a label.
+        axis_sum: (F, 3) mm, sum over labelled joints of prediction minus label, along x, y, z.
+        abs_axis_sum: (F, 3) mm, sum of its absolute values.
+        bone_sum: (F, 3) sums over labelled bones: how many; length differences; absolute length differences, mm.
+    """
+
+    error: Floats
+    axis_sum: Floats
+    abs_axis_sum: Floats
+    bone_sum: Floats
+
+    def __getitem__(self, rows: npt.NDArray[np.bool_]) -> FrameTally:
+        return FrameTally(self.error[rows], self.axis_sum[rows], self.abs_axis_sum[rows], self.bone_sum[rows])
+
+    def frame_errors(self) -> FrameErrors:
+        """The sums that comparisons resample."""
+        labelled = ~np.isnan(self.error)
+        return FrameErrors(np.where(labelled, self.error, 0.0).sum(axis=1), labelled.sum(axis=1).astype(np.float64))
+
+
+def tally(pred_xyz: Floats, joints_xyz: Floats, edges: tuple[tuple[int, int], ...]) -> FrameTally:
+    """Compare every joint and bone of every frame.
+
+    Args:
+        pred_xyz: (F, J, 3) mm, camera frame.
+        joints_xyz: (F, J, 3) mm; NaN = not labelled. Each frame has a label.
+        edges: bones as pairs of joints.
+    """
+    whole = FrameTally(
+        error=np.empty(pred_xyz.shape[:2]),
+        axis_sum=np.empty((len(pred_xyz), 3)),
+        abs_axis_sum=np.empty((len(pred_xyz), 3)),
+        bone_sum=np.empty((len(pred_xyz), 3)),
+    )
+    for first in range(0, len(pred_xyz), _BLOCK):
+        rows = slice(first, first + _BLOCK)
+        whole.error[rows] = joint_error(pred_xyz[rows], joints_xyz[rows])
+        difference = np.nan_to_num(pred_xyz[rows] - joints_xyz[rows], copy=False, nan=0.0)
+        whole.axis_sum[rows] = difference.sum(axis=1)
+        whole.abs_axis_sum[rows] = np.abs(difference, out=difference).sum(axis=1)
+        whole.bone_sum[rows] = _bones(pred_xyz[rows], joints_xyz[rows], edges)
+    return whole
+
+
+def _bones(pred_xyz: Floats, joints_xyz: Floats, edges: tuple[tuple[int, int], ...]) -> Floats:
+    longer = bone_lengths(pred_xyz, edges) - bone_lengths(joints_xyz, edges)
+    labelled = ~np.isnan(longer)
+    longer = np.where(labelled, longer, 0.0)
+    return np.stack((labelled.sum(axis=1), longer.sum(axis=1), np.abs(longer).sum(axis=1)), axis=1)
+
+
+def bone_lengths(xyz: Floats, edges: tuple[tuple[int, int], ...]) -> Floats:
+    """(F, E) mm: the distance between the two joints of each bone.
+
+    Args:
+        xyz: (F, J, 3) mm.
+        edges: E pairs of joints.
+    """
+    ends = np.array(edges, np.intp).reshape(-1, 2)
+    bone = xyz[:, ends[:, 0]] - xyz[:, ends[:, 1]]
+    lengths: Floats = np.sqrt(np.einsum("...i,...i->...", bone, bone))
+    return lengths
+
+
+def summarize(counted: FrameTally, joints: JointSet) -> Summary:
+    """Every number of a set of frames.
+
+    Args:
+        counted: of those frames, at least one.
+        joints: whose scored joints these are.
+    """
+    error = counted.error
+    labelled = int((~np.isnan(error)).sum())
+    bones, longer, off = counted.bone_sum.sum(axis=0).tolist()
+    joint_success = metrics.joint_success(error, THRESHOLDS_MM)
+    return Summary(
+        frames=len(error),
+        labelled_joints=labelled,
+        masked_joints=error.size - labelled,
+        mean_error_mm=metrics.mean_error(error),
+        median_error_mm=metrics.median_error(error),
+        mean_axis_error_mm=_three(counted.axis_sum.sum(axis=0) / labelled),
+        mean_abs_axis_error_mm=_three(counted.abs_axis_sum.sum(axis=0) / labelled),
+        mean_error_mm_by_joint=tuple(metrics.mean_error_by_joint(error).tolist()),
+        mean_error_mm_by_finger=metrics.mean_error_by_finger(error, joints.scored_fingers),
+        mean_bone_error_mm=off / bones if bones else float("nan"),
+        mean_bone_bias_mm=longer / bones if bones else float("nan"),
+        max_frame_success_percent=_percent(metrics.max_frame_success(error, THRESHOLDS_MM)),
+        mean_frame_success_percent=_percent(metrics.mean_frame_success(error, THRESHOLDS_MM)),
+        joint_success_percent=_percent(joint_success),
+        joint_success_auc_0_50=metrics.area_under_curve(joint_success[: AUC_MM + 1], THRESHOLDS_MM[: AUC_MM + 1]),
+    )
+
+
+def group_means(errors: FrameErrors, group: npt.NDArray[np.str_]) -> dict[str, GroupMean]:
+    """The mean over the frames of each group, by name in the order of first appearance; "" is no group.
+
+    Args:
+        errors: of F frames.
+        group: (F,) names.
+    """
+    names, first, index = np.unique(group, return_index=True, return_inverse=True)
+    frames = np.bincount(index, minlength=len(names))
+    sums = np.bincount(index, errors.error_sum, len(names))
+    joints = np.bincount(index, errors.labelled, len(names))
+    order = [i for i in np.argsort(first) if names[i]]
+    return {str(names[i]): GroupMean(int(frames[i]), int(joints[i]), float(sums[i] / joints[i])) for i in order}
+
+
+def _three(values: Floats) -> tuple[float, float, float]:
+    x, y, z = values.tolist()
+    return x, y, z
+
+
+def _percent(shares: Floats) -> tuple[float, ...]:
+    return tuple((100 * shares).tolist())
