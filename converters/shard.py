@@ -158,9 +158,10 @@ class ShardTask:
 
     def _flaws(self, centers: npt.NDArray[np.float64]) -> dict[int, FrameError]:
         """What is wrong with the labels or the centre of a frame, by row; what comes first is told."""
-        camera, labelled = self.reader.spec.camera, np.ones(len(self.table), dtype=np.bool_)
+        camera = self.reader.spec.camera
+        labelled: npt.NDArray[np.bool_] = np.ones(len(self.table), dtype=np.bool_)
         if self.table.labelled:
-            labelled = np.isfinite(self._scored()).all(axis=-1).any(axis=-1)
+            labelled = np.asarray(np.isfinite(self._scored()).all(axis=-1).any(axis=-1))
         outside = {int(i): self._outside(centers[i]) for i in np.flatnonzero(~in_image(centers, camera))}
         unlabelled = FrameError("no scored joint is labelled", FrameStatus.LABEL_INVALID)
         flaws = enumerate(self.table.flaw.tolist() if self.table.flaw is not None else [])

@@ -108,7 +108,8 @@ def write_shard(path: Path, frames: Iterable[npt.NDArray[Any]], shard_frames: in
 
 
 def _with_crc(body: bytes) -> bytes:
-    return body + google_crc32c.value(body).to_bytes(_CRC, "little")
+    checksum: int = google_crc32c.value(body)
+    return body + checksum.to_bytes(_CRC, "little")
 
 
 def _checked(data: bytes | None) -> bytes | None:

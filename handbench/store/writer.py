@@ -116,7 +116,7 @@ class StoreWriter:
             DEPTH,
             shape=(frames, *image),
             chunks=(1, *image),
-            shards=(min(SHARD_FRAMES, max(frames, 1)), *image),  # the index has room for every frame of a shard
+            shards=(shard_frames(frames), *image),
             dtype=dtype,
             compressors=[depth_codec(self.codec, dtype), Crc32cCodec()],
             fill_value=0,
@@ -202,7 +202,12 @@ def write_depth(store: Path, split: str, start: int, frames: Iterable[npt.NDArra
             raise ValueError(f"{count} frames from {start} of {split} do not fill a shard, which needs {expected}")
 
     path = store / split / DEPTH / "c" / str(shard) / "0" / "0"
-    write_shard(path, checked(), array.shards[0], depth_blosc(str(codec)))
+    write_shard(path, checked(), shard_frames(array.shape[0]), depth_blosc(str(codec)))
+
+
+def shard_frames(frames: int) -> int:
+    """Frames a shard of a split of so many; its index, 16 bytes a frame, has room for all of them."""
+    return min(SHARD_FRAMES, max(frames, 1))
 
 
 def depth_codec(codec: str, dtype: np.dtype[Any]) -> BloscCodec:
