@@ -30,6 +30,14 @@ def folder_names(folder: Path) -> frozenset[str]:
         raise HandbenchError(f"cannot read the folder {folder}: {error.strerror or error}") from error
 
 
+def names_in(folder: Path) -> frozenset[str]:
+    """The names in a folder; none if it cannot be read."""
+    try:
+        return folder_names(folder)
+    except HandbenchError:
+        return frozenset()
+
+
 def inside(folder: Path, name: str) -> Path:
     """The path of a file that a label names, which must lie in its folder; the folder itself may be a link.
 
@@ -129,6 +137,13 @@ def write_raw(path: Path, data: bytes) -> None:
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
-    """Size in bytes and SHA-256 of a file."""
-    with path.open("rb") as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    """Size in bytes and SHA-256 of a file.
+
+    Raises:
+        HandbenchError: if it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    except OSError as error:
+        raise HandbenchError(f"cannot read {path}: {error.strerror or error}") from error

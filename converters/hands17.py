@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from handbench.converters.files import fingerprint, folder_names, inside, read_png
+from handbench.converters.files import fingerprint, folder_names, inside, names_in, read_png
 from handbench.converters.labels import label_blocks
 from handbench.converters.marker import SYNTHETIC, read_marker, subjects_of, write_marker
 from handbench.datasets import dataset
@@ -72,7 +72,8 @@ class Hands17Reader:
     def __init__(self, root: Path, bbox_form: str = "auto") -> None:
         self.root = root
         self.spec: DatasetSpec = dataset("hands17")
-        self.splits = tuple(split for split, layout in LAYOUTS.items() if (root / layout.folder).is_dir())
+        there = folder_names(root)
+        self.splits = tuple(split for split, layout in LAYOUTS.items() if layout.folder in there)
         if not self.splits:
             raise HandbenchError(f"{root} has neither training/ nor frame/; give the folder of the raw HANDS17 tree")
         if bbox_form not in BBOX_FORMS:
@@ -119,10 +120,8 @@ class Hands17Reader:
     def unlabelled(self, split: str, table: FrameTable) -> int:
         """Images beside the listed ones."""
         layout = self._layout(split)
-        if not (self.root / layout.images).is_dir():
-            return 0
         listed = {image.rpartition("/")[2] for image in table.image.tolist()}
-        there = folder_names(self.root / layout.images)
+        there = names_in(self.root / layout.images)
         return sum(name.endswith(_SUFFIX) and name not in listed for name in there)
 
     def remarks(self, split: str, table: FrameTable) -> list[str]:
@@ -150,7 +149,7 @@ class Hands17Reader:
         """
         layout = LAYOUTS[split]
         path = self.root / layout.folder / layout.listing
-        if not path.is_file():
+        if layout.listing not in folder_names(path.parent):
             raise HandbenchError(f"{path} is missing; it names the frames of {layout.images}/, so they cannot be read")
         return path
 

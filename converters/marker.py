@@ -43,10 +43,10 @@ def read_marker(root: Path) -> Mapping[str, Any]:
         HandbenchError: if it is there and does not hold facts.
     """
     path = root / MARKER
-    if not path.is_file():
-        return {}
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
     except (OSError, ValueError, RecursionError) as error:
         raise HandbenchError(f"{path} cannot be read ({error}); write the synthetic tree again") from error
     if not isinstance(facts, dict) or not facts or not _counts_subjects(facts.get("subjects", {})):

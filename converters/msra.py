@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from handbench.converters.files import folder_names, read_frame, write_raw
+from handbench.converters.files import folder_names, names_in, read_frame, write_raw
 from handbench.converters.labels import numbers, stored_joints, token_grid
 from handbench.converters.marker import SYNTHETIC, read_marker, write_marker
 from handbench.converters.msra_invalid import INVALID, invalid_frames
@@ -137,7 +137,7 @@ class MsraReader:
         pattern = re.compile(r"([0-9]{6,9})_depth\.bin")
         extra = 0
         for folder, count in self._counts().items():
-            matches = map(pattern.fullmatch, folder_names(self.root / folder))
+            matches = map(pattern.fullmatch, names_in(self.root / folder))
             extra += sum(match is not None and int(match[1]) >= count for match in matches)
         return extra
 

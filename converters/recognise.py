@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from handbench.converters.files import folder_names
+from handbench.converters.files import folder_names, names_in
 from handbench.converters.frames import SUFFIXES, decode, natural
 from handbench.converters.hands17 import LAYOUTS, Hands17Reader
 from handbench.converters.icvl import IcvlReader, is_original
@@ -23,12 +23,12 @@ _NYU_FILE = re.compile(r"joint_data\.mat|(synth)?depth_[123]_[0-9]{7}\.png")
 
 def _nyu_matches(root: Path) -> bool:
     folders = (above / name for above in (root, root / "dataset") for name in ("train", "test", "test_1", "test_2"))
-    return any(_NYU_FILE.fullmatch(name) for folder in folders for name in _names_in(folder))
+    return any(_NYU_FILE.fullmatch(name) for folder in folders for name in names_in(folder))
 
 
 def _nyu_judge(reader: Reader, tables: Mapping[str, FrameTable], inspection: Inspection) -> None:
     judge_counts(reader, tables, inspection)
-    if "test" not in reader.splits and "test_1" in _names_in(inspection.path):
+    if "test" not in reader.splits and "test_1" in names_in(inspection.path):
         inspection.findings.append("test_1/ and test_2/ are DeepPrior's own cut; unpack test/ as the authors ship it")
 
 
@@ -47,7 +47,7 @@ def _icvl_open(root: Path) -> IcvlReader:
 
 
 def _icvl_layout(root: Path) -> str:
-    return "new release (Training/, Testing/)" if _names_in(root) & {"Training", "Testing"} else "2014 (one Depth/)"
+    return "new release (Training/, Testing/)" if names_in(root) & {"Training", "Testing"} else "2014 (one Depth/)"
 
 
 def _icvl_judge(reader: Reader, tables: Mapping[str, FrameTable], inspection: Inspection) -> None:
@@ -60,7 +60,7 @@ def _icvl_judge(reader: Reader, tables: Mapping[str, FrameTable], inspection: In
 
 def _msra_matches(root: Path) -> bool:
     trees = (root, root / "cvpr15_MSRAHandGestureDB")
-    return any(_names_in(tree / subject) & set(GESTURES) for tree in trees for subject in SUBJECTS)
+    return any(names_in(tree / subject) & set(GESTURES) for tree in trees for subject in SUBJECTS)
 
 
 def _msra_judge(reader: Reader, tables: Mapping[str, FrameTable], inspection: Inspection) -> None:
@@ -103,7 +103,7 @@ def _msra_gestures(table: FrameTable) -> list[str]:
 
 
 def _hands17_matches(root: Path) -> bool:
-    return any(_names_in(root / layout.folder) & {"images", layout.listing} for layout in LAYOUTS.values())
+    return any(names_in(root / layout.folder) & {"images", layout.listing} for layout in LAYOUTS.values())
 
 
 def judge_splits(reader: Reader, inspection: Inspection) -> None:
@@ -156,14 +156,6 @@ def inspect_frames(root: Path) -> Inspection | None:
         if pixels.ndim != 2 or pixels.dtype.itemsize == 1:
             inspection.findings.append(f"{name} is no depth image; choose those that are by a pattern")
     return inspection
-
-
-def _names_in(folder: Path) -> frozenset[str]:
-    """The names in a folder; none if it is not there or closed."""
-    try:
-        return folder_names(folder)
-    except HandbenchError:
-        return frozenset()
 
 
 def _opens(reader: type[IcvlReader], root: Path) -> bool:

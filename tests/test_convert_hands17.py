@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -283,19 +281,11 @@ def test_an_image_that_is_a_folder_is_corrupt(tree: Tree) -> None:
         Hands17Reader(root).depth("training/images/image_D00000003.png")
 
 
-def test_a_list_that_is_a_folder_is_missing(tree: Tree) -> None:
+def test_a_list_that_is_a_folder(tree: Tree) -> None:
     root, _ = tree
     boxes_file(root).unlink()
     boxes_file(root).mkdir()
-    with pytest.raises(HandbenchError, match=r"BoundingBox\.txt is missing"):
-        Hands17Reader(root).table("test")
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_list_that_may_not_be_read(tree: Tree) -> None:
-    root, _ = tree
-    boxes_file(root).chmod(0)
-    with pytest.raises(HandbenchError, match="cannot read"):
+    with pytest.raises(HandbenchError, match=r"cannot read .*BoundingBox\.txt: Is a directory"):
         Hands17Reader(root).table("test")
 
 
@@ -413,89 +403,3 @@ def test_the_real_frame(tmp_path: Path, real: Path) -> None:
     split = Store(tmp_path / "s.zarr")["test"]
     assert_array_equal(split.depth(0), depth)
     assert_array_equal(split.bbox, [[280, 105, 70, 90]])
-
-
-MUTATION = st.tuples(
-    st.sampled_from(("flip", "cut", "insert")), st.floats(0, 1, exclude_max=True), st.binary(max_size=9)
-)
-
-
-def mutated(data: bytes, mutations: list[tuple[str, float, bytes]]) -> bytes:
-    """The data after some accidents: a changed byte, a lost end, foreign bytes."""
-    for kind, where, extra in mutations:
-        at = int(where * len(data))
-        if kind == "flip" and data:
-            data = data[:at] + bytes([data[at] ^ (extra[0] if extra else 1)]) + data[at + 1 :]
-        elif kind == "cut":
-            data = data[:at]
-        else:
-            data = data[:at] + extra + data[at:]
-    return data
-
-
-def attempt(work: Callable[[], T]) -> tuple[T | None, str]:
-    """What the work gives, or the message of its refusal; any other exception fails the test."""
-    try:
-        return work(), ""
-    except HandbenchError as error:
-        return None, str(error)
-
-
-def check_mutated_lists(folder: Path, mutations: list[tuple[str, float, bytes]]) -> None:
-    """A damaged list gives a message, or frames that can be asked for."""
-    text = "".join(zeros(raw.image_name(i)) for i in (1, 2, 3)).encode()
-    (folder / "training").mkdir(exist_ok=True)
-    annotation(folder).write_bytes(mutated(text, mutations))
-    (folder / "frame").mkdir(exist_ok=True)
-    boxes_file(folder).write_bytes(mutated(b"image_D00000001.png\t 300\t 200\t 60\t 60\t\n" * 1, mutations))
-    reader = Hands17Reader(folder)
-    for split in reader.splits:
-        table, message = attempt(lambda: reader.table(split))  # noqa: B023  # called at once
-        assert "\n" not in message
-        for name in () if table is None else table.image.tolist():
-            with pytest.raises(FrameError):  # there are no images at all
-                reader.depth(name)
-
-
-def check_mutated_image(folder: Path, mutations: list[tuple[str, float, bytes]]) -> None:
-    """A damaged image gives a frame of the right size, or a message."""
-    depth = np.zeros((480, 640), np.uint16)
-    depth[200:210] = 500
-    path = folder / "training" / "images" / raw.image_name(1)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(mutated(cv2.imencode(".png", depth)[1].tobytes(), mutations))
-    frame, message = attempt(lambda: Hands17Reader(folder).depth("training/images/image_D00000001.png"))
-    assert "\n" not in message
-    if frame is not None:
-        assert frame.shape == (480, 640)
-        assert frame.dtype == np.uint16
-
-
-few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-many = settings(few, max_examples=2000)
-
-
-@given(st.lists(MUTATION, min_size=1, max_size=4))
-@few
-def test_mutated_lists(tmp_path: Path, mutations: list[tuple[str, float, bytes]]) -> None:
-    check_mutated_lists(tmp_path, mutations)
-
-
-@given(st.lists(MUTATION, min_size=1, max_size=4))
-@few
-def test_mutated_images(tmp_path: Path, mutations: list[tuple[str, float, bytes]]) -> None:
-    check_mutated_image(tmp_path, mutations)
-
-
-@pytest.mark.slow
-@given(st.lists(MUTATION, min_size=1, max_size=4))
-@many
-def test_many_mutated_lists(tmp_path: Path, mutations: list[tuple[str, float, bytes]]) -> None:
-    check_mutated_lists(tmp_path, mutations)
-
-
-@pytest.mark.slow
-@given(st.lists(MUTATION, min_size=1, max_size=4))
-@many
-def test_many_mutated_images(tmp_path: Path, mutations: list[tuple[str, float, bytes]]) -> None:
-    check_mutated_image(tmp_path, mutations)

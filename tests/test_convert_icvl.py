@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -19,7 +19,6 @@ from handbench.datasets import dataset
 from handbench.errors import FrameError, HandbenchError
 from handbench.store import FrameStatus, FrameTable, Store
 from tests.raw import icvl as raw
-from tests.raw.damage import Damage, damaged, damages
 from tests.raw.nyu import png
 
 SPEC = dataset("icvl")
@@ -372,80 +371,6 @@ def test_the_writer_refuses_what_icvl_cannot_hold(tmp_path: Path) -> None:
     (tmp_path / "c").write_bytes(b"")
     with pytest.raises(HandbenchError, match=r"cannot write .*c/Testing"):
         IcvlWriter(tmp_path / "c").write_image("Testing/Depth/test_seq_1/x.png", np.zeros((240, 320), np.uint16))
-
-
-def said(work: Callable[[], object]) -> HandbenchError | None:
-    """The error of one line that a user sees, if there was one."""
-    try:
-        work()
-    except HandbenchError as error:
-        return error
-    return None
-
-
-def reads_or_says(root: Path) -> None:
-    """A table, or a HandbenchError of one line; each frame, or a FrameError."""
-    reader = IcvlReader(root)
-    if error := said(lambda: reader.table("test")):
-        assert "\n" not in str(error)
-        return
-    table = reader.table("test")
-    assert not np.isinf(table.joints_xyz).any()
-    for image in table.image.tolist():
-        if error := said(lambda image=image: reader.depth(image)):  # type: ignore[misc]  # bound now, not later
-            assert isinstance(error, FrameError)
-            assert error.status in (FrameStatus.IMAGE_MISSING, FrameStatus.IMAGE_CORRUPT)
-            assert "\n" not in str(error)
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("shared")
-    raw.write_new(root)
-    return root
-
-
-def check_labels(root: Path, damage: Damage) -> None:
-    file = root / "Testing/test_seq_1.txt"
-    whole = file.read_bytes()
-    try:
-        file.write_bytes(damaged(whole, damage))
-        reads_or_says(root)
-    finally:
-        file.write_bytes(whole)
-
-
-def check_image(root: Path, damage: Damage) -> None:
-    file = root / "Testing/Depth/test_seq_1/image_0001.png"
-    whole = file.read_bytes()
-    pixels = IcvlReader(root).depth("Testing/Depth/test_seq_1/image_0001.png")
-    try:
-        file.write_bytes(damaged(whole, damage))
-        read = frame(IcvlReader(root), "Testing/Depth/test_seq_1/image_0001.png")
-        if read is not None:
-            assert_array_equal(read, pixels)  # a flipped bit is found, it never gives another depth
-    finally:
-        file.write_bytes(whole)
-
-
-@settings(max_examples=60, deadline=None)
-@given(damage=damages)
-def test_damaged_labels_are_read_or_refused(shared: Path, damage: Damage) -> None:
-    check_labels(shared, damage)
-
-
-@settings(max_examples=60, deadline=None)
-@given(damage=damages)
-def test_damaged_images_are_read_or_refused(shared: Path, damage: Damage) -> None:
-    check_image(shared, damage)
-
-
-@pytest.mark.slow
-@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(damage=damages)
-def test_many_damaged_labels_and_images(shared: Path, damage: Damage) -> None:
-    check_labels(shared, damage)
-    check_image(shared, damage)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -22,7 +22,6 @@ from handbench.datasets import dataset
 from handbench.errors import FrameError, HandbenchError
 from handbench.store import FrameStatus, FrameTable, Store
 from tests.raw import msra as raw
-from tests.raw.damage import Damage, damaged, damages
 
 SPEC = dataset("msra")
 Truth = dict[str, tuple[np.ndarray, np.ndarray]]
@@ -406,44 +405,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def check_labels(root: Path, damage: Damage) -> None:
-    """A table without infinite joints, or a HandbenchError of one line."""
-    file = root / "P0/1/joint.txt"
-    whole = file.read_bytes()
-    try:
-        file.write_bytes(damaged(whole, damage))
-        assert not np.isinf(MsraReader(root).table("all").joints_xyz).any()
-    except HandbenchError as error:
-        if "\n" in str(error):
-            raise
-    finally:
-        file.write_bytes(whole)
-
-
-def check_frame(root: Path, damage: Damage) -> None:
-    """A frame of depths in its place, or a FrameError."""
-    file = root / "P0/1/000000_depth.bin"
-    whole = file.read_bytes()
-    try:
-        file.write_bytes(damaged(whole, damage))
-        depth = frame(MsraReader(root), "P0/1/000000_depth.bin")
-        assert depth is None or (depth.shape == (240, 320) and np.isfinite(depth).all() and depth.min() >= 0)
-    finally:
-        file.write_bytes(whole)
-
-
-@settings(max_examples=60, deadline=None)
-@given(damage=damages)
-def test_damaged_labels_are_read_or_refused(shared: Path, damage: Damage) -> None:
-    check_labels(shared, damage)
-
-
-@settings(max_examples=60, deadline=None)
-@given(damage=damages)
-def test_damaged_frames_are_read_or_refused(shared: Path, damage: Damage) -> None:
-    check_frame(shared, damage)
-
-
 @settings(max_examples=100, deadline=None)
 @given(
     numbers=st.lists(st.integers(0, 2**32 - 1) | st.integers(0, 330), min_size=4, max_size=4), size=st.integers(0, 99)
@@ -457,11 +418,3 @@ def test_any_header_is_read_or_refused(shared: Path, numbers: list[int], size: i
         assert depth is None or not depth.any()
     finally:
         file.write_bytes(whole)
-
-
-@pytest.mark.slow
-@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(damage=damages)
-def test_many_damaged_labels_and_frames(shared: Path, damage: Damage) -> None:
-    check_labels(shared, damage)
-    check_frame(shared, damage)

@@ -160,7 +160,8 @@ def test_extra_images_and_partly_labelled_frames_are_said(tmp_path: Path, tree: 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["{root}/nowhere", "{out}"], "neither train/ nor test/"),
+        (["{root}/nowhere", "{out}"], "cannot read the folder"),
+        (["{root}/test", "{out}"], "neither train/ nor test/"),
         (["{root}", "{out}", "--split", "val"], "no val/, only train, test"),
         (["{root}", "{out}", "--near", "900", "--far", "500"], "near must be below far"),
         (["{root}", "{out}", "--center", "gt-mean", "--near", "5"], "not of --center gt-mean"),

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from handbench.converters.hands17 import Hands17Writer
 from handbench.converters.inspect import inspect
 from handbench.converters.inspect_command import inspect as command
 from handbench.converters.inspection import count_by
@@ -138,7 +139,7 @@ def test_counts_that_are_others_and_a_split_that_is_absent(tmp_path: Path) -> No
 
 def test_synthetic_trees_are_not_measured_against_the_published(tmp_path: Path) -> None:
     hands17.write_tree(tmp_path, train=2, test=1)
-    (tmp_path / "synthetic.json").write_text("{}")
+    Hands17Writer(tmp_path).mark_synthetic({})
     inspection = inspect(tmp_path)
     assert (inspection.release, inspection.findings) == ("synthetic", [])
 
