@@ -73,9 +73,9 @@ class IcvlReader:
         self.root = root
         self.spec: DatasetSpec = dataset("icvl")
         self.options: Mapping[str, Any] = {"rotated": rotated}
-        self.release = SYNTHETIC if read_marker(root) else "rotated" if rotated else "originals"
         self.depth_dtype = np.dtype(np.uint16)
         self._folders = _find_splits(root)
+        self.release = SYNTHETIC if read_marker(root) else "rotated" if rotated else "originals"
         self.splits = tuple(self._folders)
         if not self.splits:
             raise HandbenchError(
@@ -201,7 +201,6 @@ class IcvlWriter:
         for image, depth in zip(image_names(table.frame_key).tolist(), depths, strict=True):
             if depth is not None:
                 self.write_image(image, depth)
-        self.write_labels(split, table)
 
     def write_image(self, image: str, depth: npt.NDArray[Any]) -> None:
         """Write one frame.

@@ -47,8 +47,10 @@ def read_marker(root: Path) -> Mapping[str, Any]:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ValueError, RecursionError) as error:
-        raise HandbenchError(f"{path} cannot be read ({error}); write the synthetic tree again") from error
+    except OSError as error:
+        raise HandbenchError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise HandbenchError(f"{path} is no JSON ({error}); write the synthetic tree again") from error
     if not isinstance(facts, dict) or not facts or not _counts_subjects(facts.get("subjects", {})):
         raise HandbenchError(f"{path} holds no facts of a synthetic tree; write the tree again")
     return facts
