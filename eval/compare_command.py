@@ -27,7 +27,7 @@ class BlockLength(click.ParamType[int | None]):
         try:
             return int(value)
         except ValueError:
-            self.fail(f"{value!r} is neither a number of frames nor auto", param, ctx)
+            raise HandbenchError(f"--block {value!r} is neither a number of frames nor auto") from None
 
 
 @click.command()

@@ -286,3 +286,45 @@ def test_a_store_of_another_data_set_or_without_the_split(store: Path, icvl: Pat
     assert "is a store of nyu, not of icvl" in refusal(icvl / "Five.txt", "--truth", store, "--dataset", "icvl")
     assert "no split 'train'" in refusal(icvl / "Five.txt", "--truth", store, "--split", "train")
     assert "is not a Zarr group" in refusal(icvl / "Five.txt", "--truth", icvl)
+
+
+def test_seen_unseen_and_avg(icvl: Path, tmp_path: Path) -> None:
+    names = tmp_path / "subjects.txt"
+    names.write_text("seen\n" * 702 + "unseen\n" * 894)
+    args = (icvl / "Five.txt", "--truth", icvl / "labels.txt", "--dataset", "icvl")
+    out = run(*args, "--by", f"seen={names}").stdout
+    assert re.search(r"SEEN.*UNSEEN.*AVG", out)
+    (scored,) = results(*args, "--by", f"seen={names}")
+    assert scored["breakdowns"]["seen"]["unseen"]["frames"] == 894
+    assert "is not of the form KIND=FILE" in refusal(*args, "--by", "seen")
+    assert "cannot read none.txt" in refusal(*args, "--by", "seen=none.txt")
+    names.write_text("seen\n")
+    assert "has 1 lines, but the labels have 1,596 frames" in refusal(*args, "--by", f"seen={names}")
+    names.write_bytes(b"\xff" * 9)
+    assert "is not a text" in refusal(*args, "--by", f"seen={names}")
+
+
+def test_marks_and_footnotes_of_what_is_stated(icvl: Path) -> None:
+    args = (icvl / "Five.txt", "--truth", icvl / "labels.txt", "--dataset", "icvl")
+    out = run(*args, "--center-method", "gt-mean", "--epoch-rule", "val", "--ensemble").stdout
+    assert "Five †§" in out
+    assert "† hand centres that rest on the truth: does not rank on equal terms with rows without †" in out
+    assert "epoch of Five: val" in out
+    assert "not stated for all: cube" in out
+    assert "epoch rule 'best' is none of last, val, test-best" in refusal(*args, "--epoch-rule", "best")
+
+
+def test_details_print_fingers_axes_and_bones(icvl: Path) -> None:
+    out = run(icvl / "Five.txt", "--truth", icvl / "labels.txt", "--dataset", "icvl", "--details").stdout
+    assert re.search(r"finger thumb.*5\.000", out)
+    assert re.search(r"x: bias, absolute.*\+3\.000, 3\.000", out)
+    assert re.search(r"y: bias, absolute.*-4\.000, 4\.000", out)
+    assert re.search(r"bone length: bias, absolute.*[+-]0\.000, 0\.000", out)
+
+
+def test_a_method_gets_its_place_among_published_results(icvl: Path) -> None:
+    args = (icvl / "Five.txt", "--truth", icvl / "labels.txt", "--dataset", "icvl")
+    (scored,) = results(*args)
+    assert scored["published"]["rank"] == 2  # 5 mm: above the best file of one method with true centres, 4.77
+    assert scored["published"]["ahead"] == ["VirtualView (best file)"]
+    assert f"2 of {scored['published']['of']}" in run(*args).stdout

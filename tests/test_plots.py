@@ -18,6 +18,7 @@ from numpy.testing import assert_array_equal
 
 from handbench.camera import xyz_to_uvd
 from handbench.cli import main
+from handbench.conditions import Conditions
 from handbench.datasets import dataset
 from handbench.errors import HandbenchError
 from handbench.eval.score import score
@@ -306,3 +307,32 @@ def test_drawing_imports_neither_pandas_nor_torch_nor_zarr(folder: Path, tmp_pat
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+# ---- viewpoints and marks
+
+
+def test_viewpoint_curves_and_their_numbers(tmp_path: Path) -> None:
+    write_scores(tmp_path / "A.scores.json", scores_of("A", 4.0, "msra", 400))
+    write_scores(tmp_path / "B.scores.json", scores_of("B", 8.0, "msra", 400))
+    run("viewpoint", tmp_path, "-o", tmp_path / "v.pdf", "--angle", "pitch", "--own", "A")
+    rows = table(tmp_path / "v.csv")
+    assert rows[0] == ["pitch_degrees", "frames", "B", "A"]
+    assert all(-10 <= int(row[0]) <= 90 and int(row[0]) % 2 == 0 for row in rows[1:])
+    assert all(float(row[2]) > float(row[3]) for row in rows[1:] if int(row[1]) > 5)
+    assert (tmp_path / "v.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_labels_without_a_palm_have_no_viewpoint(folder: Path, tmp_path: Path) -> None:
+    message = refusal("viewpoint", folder, "-o", tmp_path / "v.pdf")
+    assert "tell no yaw: it comes from labels of a wrist and of the root of the middle finger" in message
+    assert not (tmp_path / "v.pdf").exists()
+
+
+def test_marks_stand_in_the_legend_and_are_explained(tmp_path: Path) -> None:
+    marked = replace(scores_of("Mine", 4.0), conditions=Conditions(center_method="gt-mean", ensemble=True))
+    assert label_of(marked).startswith("Mine †§ (")
+    write_scores(tmp_path / "Mine.scores.json", marked)
+    said = run("curves", tmp_path, "-o", tmp_path / "c.png").stderr
+    assert "† hand centres that rest on the truth: Mine; say so in the caption" in said
+    assert "‡" not in said

@@ -226,3 +226,54 @@ def test_known_lengths_name_what_they_are() -> None:
 
 def test_back_projection_is_the_inverse_of_projection() -> None:
     assert_array_equal(np.round(uvd_to_xyz(predictions_of(hands()).uvd, NYU.scoring_camera) - hands(), 9), 0)
+
+
+def test_bias_bones_and_medians_of_an_offset_and_of_a_larger_hand() -> None:
+    moved = scores_of_offset_3_4_0().whole
+    assert moved.mean_axis_error_mm == pytest.approx((3, 4, 0))
+    assert moved.median_error_mm == pytest.approx(5)
+    assert moved.mean_bone_error_mm == pytest.approx(0, abs=1e-9)
+    back = score(predictions_of(hands() - np.array([3.0, 4.0, 0.0])), truth_of(hands())).whole
+    assert back.mean_axis_error_mm == pytest.approx((-3, -4, 0))
+    assert back.mean_abs_axis_error_mm == pytest.approx((3, 4, 0))
+    center = np.array([0.0, 0.0, 700.0])
+    larger = score(predictions_of(center + (hands() - center) * 1.1), truth_of(hands())).whole
+    ends = np.array(NYU.joints.scored_edges)
+    lengths = np.linalg.norm(hands()[:, ends[:, 0]] - hands()[:, ends[:, 1]], axis=-1)
+    assert larger.mean_bone_bias_mm == larger.mean_bone_error_mm == pytest.approx(0.1 * lengths.mean())
+
+
+def test_bones_are_measured_where_both_ends_are_labelled() -> None:
+    true = hands()
+    true[:, 13] = np.nan  # the palm, to which seven bones lead
+    whole = score(predictions_of(hands() * 1.1), truth_of(true)).whole
+    assert whole.masked_joints == 6
+    ends = np.array([edge for edge in NYU.joints.scored_edges if 13 not in edge])
+    lengths = np.linalg.norm(true[:, ends[:, 0]] - true[:, ends[:, 1]], axis=-1)
+    assert whole.mean_bone_error_mm == pytest.approx(0.1 * lengths.mean())
+    nothing = np.full_like(true, np.nan)
+    nothing[:, 0] = hands()[:, 0]
+    assert np.isnan(score(predictions_of(hands()), truth_of(nothing)).whole.mean_bone_error_mm)
+
+
+def test_breakdowns_and_what_is_stated_go_into_the_file(tmp_path: Path) -> None:
+    true, pred = hands(), hands()
+    pred[:2, :, 2] += 10
+    true[1, 3] = np.nan
+    seen = np.array(["seen", "seen", "unseen", "", "unseen", "unseen"])
+    truth = replace(truth_of(true), breakdowns={"seen": seen})
+    scores = score(predictions_of(pred), truth, {"cube_rule": "250 mm", "epoch_rule": "test-best"})
+    assert scores.breakdowns["seen"]["seen"].frames == 2
+    assert scores.breakdowns["seen"]["seen"].labelled_joints == 27
+    assert scores.breakdowns["seen"]["seen"].mean_error_mm == pytest.approx(10)
+    assert scores.breakdowns["seen"]["unseen"].mean_error_mm == pytest.approx(0, abs=1e-9)
+    assert list(scores.breakdowns["seen"]) == ["seen", "unseen"]
+    write_scores(tmp_path / "SRN.scores.json", scores)
+    again = read_scores(tmp_path / "SRN.scores.json")
+    assert again.to_dict() == scores.to_dict()
+    assert again.conditions.marks == "‡"
+    protocol = again.to_dict()["protocol"]
+    assert protocol["joints"] == list(NYU.joints.labels)
+    assert protocol["label_source"] == "labels.txt (sha256 000000000000)"
+    keys = ("center_method", "cube_rule", "epoch_rule", "ensemble")
+    assert [protocol[key] for key in keys] == ["com", "250 mm", "test-best", None]
