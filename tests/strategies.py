@@ -15,8 +15,9 @@ seeds = st.integers(0, 2**32 - 1)
 
 @st.composite
 def boxes(draw: st.DrawFn) -> HandBox[npt.NDArray[Any]]:
-    """One box somewhere before the camera; special rolls, where rows and columns line up, come up often."""
-    center = [draw(st.floats(-300, 300)), draw(st.floats(-300, 300)), draw(st.floats(300, 1500))]
+    """One box whose centre is in the image; special rolls, where rows and columns line up, come up often."""
+    z = draw(st.floats(300, 1500))
+    center = [z * draw(st.floats(-0.53, 0.53)), z * draw(st.floats(-0.4, 0.4)), z]
     cube = [draw(st.floats(50, 400)) for _ in range(3)]
     roll = draw(st.one_of(st.floats(-10, 10), st.sampled_from([0.0, np.pi / 2, np.pi, -np.pi / 4])))
     return HandBox(np.array(center), np.array(cube), np.array(roll))

@@ -176,8 +176,9 @@ def test_values_of_a_crop() -> None:
 
 
 def test_outside_the_frame_is_background() -> None:
-    box = HandBox.upright(np.array([5000.0, 0.0, 700.0]), np.full(3, 200.0))
-    assert (crop(np.full((480, 640), 700, np.uint16), box, CAMERA, 16) == 1).all()
+    right_edge = HandBox.upright(np.array([319.5 * 700 / CAMERA.fx, 0.0, 700.0]), np.full(3, 200.0))
+    result = crop(np.full((480, 640), 700, np.uint16), right_edge, CAMERA, 16)  # its centre is between 639 and 640
+    assert_array_equal(result, np.repeat([[0.0, 1.0]], 8, axis=1).repeat(16, axis=0))
 
 
 @given(seeds)
@@ -218,6 +219,8 @@ def test_a_batch_equals_its_single_crops_and_reuses_memory() -> None:
         ([0, 0, -700], [200] * 3, "in front of the camera"),
         ([0, 0, 700], [200, 0, 200], "positive"),
         ([np.nan, 0, 700], [200] * 3, "no place"),
+        ([5000, 0, 700], [200] * 3, "wholly outside the frame"),
+        ([0, -600, 700], [200] * 3, "wholly outside the frame"),
     ],
 )
 def test_a_box_that_cannot_be_cropped_is_refused(center: list[float], cube: list[float], message: str) -> None:
