@@ -35,11 +35,12 @@ import numcodecs
 import numpy as np
 import numpy.typing as npt
 
+from handbench.converters import synthetic
 from handbench.converters.convert import ConvertConfig, convert
 from handbench.converters.nyu import NyuReader, NyuWriter, image_names
-from handbench.converters.synth import write_nyu
 from handbench.store import Store
 from handbench.store.writer import SHARD_FRAMES
+from handbench.synth.config import SynthConfig
 
 WORKERS, BATCH, BATCHES, GRID = 2, 32, 8, 32
 PNG_LEVEL = 6  # gives the size of the authors' file; OpenCV's own default is half as large again
@@ -75,7 +76,7 @@ def decoded(path: Path) -> npt.NDArray[Any]:
 def write_tree(root: Path, real: Path | None, frames: int) -> None:
     """A raw NYU tree of one split, no two frames the same."""
     if real is None:
-        write_nyu(root, {"test": frames}, seed=0, key_frames=20)
+        synthetic.write_tree(SynthConfig("nyu", 1, test_frames=frames), root)
         return
     if frames > GRID * GRID:
         raise SystemExit(f"--frames {frames}: one frame gives at most {GRID * GRID}")

@@ -196,13 +196,18 @@ class Hands17Writer:
             raise HandbenchError(f"HANDS17 has no split {split!r}, only {', '.join(LAYOUTS)}")
         layout, rows = LAYOUTS[split], self._rows(split, table)
         (self.root / layout.images).mkdir(parents=True, exist_ok=True)
+        self.write_frames(table, depths)
         names = [image.removeprefix(f"{layout.images}/") for image in image_names(split, table.frame_key).tolist()]
-        for name, depth in zip(names, depths, strict=True):
-            if depth is not None:
-                self._write_image(inside(self.root / layout.images, name), depth)
         with (self.root / layout.folder / layout.listing).open("w", encoding="utf-8", newline="\n") as file:
             for name, row in zip(names, rows, strict=True):
                 file.write("".join((name, *(f"{self._delimiter}{number}" for number in row), self._end)))
+
+    def write_frames(self, table: FrameTable, depths: Iterable[npt.NDArray[Any] | None]) -> None:
+        """Write images alone; see `protocol.Writer`."""
+        for key, depth in zip(table.frame_key.tolist(), depths, strict=True):
+            if depth is not None:
+                split, _, name = key.partition("/")
+                self._write_image(inside(self.root / LAYOUTS[split].images, f"{name}{_SUFFIX}"), depth)
 
     def mark_synthetic(self, facts: Mapping[str, Any]) -> None:
         """Say in the tree that its hands are rendered; see `protocol.Writer`."""

@@ -198,6 +198,11 @@ class IcvlWriter:
 
     def write_split(self, split: str, table: FrameTable, depths: Iterable[npt.NDArray[Any] | None]) -> None:
         """Write images and labels; see `protocol.Writer`."""
+        self.write_frames(table, depths)
+        self.write_labels(split, table)
+
+    def write_frames(self, table: FrameTable, depths: Iterable[npt.NDArray[Any] | None]) -> None:
+        """Write images alone; see `protocol.Writer`."""
         for image, depth in zip(image_names(table.frame_key).tolist(), depths, strict=True):
             if depth is not None:
                 self.write_image(image, depth)

@@ -197,11 +197,15 @@ class MsraWriter:
             if _KEY.fullmatch(key) is None or int(number) != len(rows.setdefault(folder, [])):
                 raise HandbenchError(f"MSRA numbers the frames of a gesture from 0 without gaps; {key} does not fit")
             rows[folder].append(row)
+        self.write_frames(table, depths)
+        for folder, members in rows.items():
+            self.write_labels(folder, table.joints_xyz[members])
+
+    def write_frames(self, table: FrameTable, depths: Iterable[npt.NDArray[Any] | None]) -> None:
+        """Write images alone; see `protocol.Writer`."""
         for image, depth in zip(image_names(table.frame_key).tolist(), depths, strict=True):
             if depth is not None:
                 self.write_image(image, depth)
-        for folder, members in rows.items():
-            self.write_labels(folder, table.joints_xyz[members])
 
     def write_image(self, image: str, depth: npt.NDArray[Any]) -> None:
         """Write one frame.

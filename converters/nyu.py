@@ -156,8 +156,15 @@ class NyuWriter:
                     f"NYU numbers its frames from 1 without gaps; those of {split}, view {view}, do not"
                 )
             joints_xyz[view] = table.joints_xyz[rows].astype(np.float64)
-        (self.root / split).mkdir(parents=True, exist_ok=True)
-        for image, depth in zip(image_names(table.frame_key, self._synth).tolist(), depths, strict=True):
+        self.write_frames(table, depths)
+        self.write_labels(split, joints_xyz)
+
+    def write_frames(self, table: FrameTable, depths: Iterable[npt.NDArray[Any] | None]) -> None:
+        """Write images alone; see `protocol.Writer`."""
+        names = image_names(table.frame_key, self._synth).tolist()
+        for folder in {name.partition("/")[0] for name in names}:
+            (self.root / folder).mkdir(parents=True, exist_ok=True)
+        for image, depth in zip(names, depths, strict=True):
             if depth is not None:
                 self.write_image(image, depth)
 
@@ -188,6 +195,7 @@ class NyuWriter:
         Raises:
             HandbenchError: if the views differ in their number of frames.
         """
+        (self.root / split).mkdir(parents=True, exist_ok=True)
         shapes = {joints.shape for joints in joints_xyz.values()}
         if len(shapes) != 1:
             raise HandbenchError(f"the views of {split} must have equally many frames, not {sorted(shapes)}")
@@ -195,7 +203,6 @@ class NyuWriter:
         for view, joints in joints_xyz.items():
             raw[0, view - 1] = xyz_to_uvd(joints, self.spec.camera)
             raw[1, view - 1] = joints * _Y_UP
-        (self.root / split).mkdir(parents=True, exist_ok=True)
         names = np.array([self.spec.joints.names], dtype=object)
         path = self.root / split / _LABELS
         scipy.io.savemat(path, {"joint_names": names, "joint_uvd": raw[0], "joint_xyz": raw[1]})
@@ -228,6 +235,12 @@ def _viewpoint(split: str, view: npt.NDArray[np.uint8], number: npt.NDArray[np.i
     return np.where(exchanged, 5 - view, view).astype(np.uint8)
 
 
+def _y_down(raw_xyz: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """(N, 36, 3) mm with y up, to the camera frame; NaN for a joint that is not labelled."""
+    with np.errstate(invalid="ignore"):  # a damaged file can hold signalling NaN
+        return stored_joints(raw_xyz * _Y_UP)
+
+
 def _read_joints(path: Path, spec: DatasetSpec) -> npt.NDArray[np.float64]:
     """Raw joint_xyz of all views, (V, N, 36, 3) mm, y up."""
     if path.name not in folder_names(path.parent):
@@ -235,12 +248,6 @@ def _read_joints(path: Path, spec: DatasetSpec) -> npt.NDArray[np.float64]:
             f"{path} is missing; the labels lie inside train/ and test/ of the full archive (about 92 GB), "
             "a smaller archive without them is not enough"
         )
-def _y_down(raw_xyz: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    """(N, 36, 3) mm with y up, to the camera frame; NaN for a joint that is not labelled."""
-    with np.errstate(invalid="ignore"):  # a damaged file can hold signalling NaN
-        return stored_joints(raw_xyz * _Y_UP)
-
-
     try:
         joints = read_matrix(path, "joint_xyz")
     except OSError as error:

@@ -82,6 +82,18 @@ class Writer(Protocol):
             HandbenchError: if something cannot be written, or the frames do not fit the raw layout.
         """
 
+    def write_frames(self, table: FrameTable, depths: Iterable[npt.NDArray[Any] | None]) -> None:
+        """Write images alone, of any part of a split, so that several can work on one; `write_split` without a depth
+        writes the labels alone.
+
+        Args:
+            table: the frames; their keys say where the images go.
+            depths: as for `write_split`.
+
+        Raises:
+            HandbenchError: if something cannot be written.
+        """
+
     def mark_synthetic(self, facts: Mapping[str, Any]) -> None:
         """Say in the tree, by `synthetic.json`, that its hands are rendered; a reader then has release "synthetic".
 

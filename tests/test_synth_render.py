@@ -1,7 +1,5 @@
 import sys
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -12,7 +10,6 @@ from handbench.camera import Camera, uvd_to_xyz
 from handbench.errors import HandbenchError, ShapeError
 from handbench.synth.hand import Floats
 from handbench.synth.render import render
-from handbench.synth.sensor import DISPARITY_MM, structured_light
 
 CAMERA = Camera(60.0, 55.0, 15.5, 9.0, 32, 20)
 ONE = np.array([[0, 1, 2]])
@@ -92,46 +89,14 @@ def test_render_refuses_other_shapes() -> None:
 def test_without_numba_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numba", None)
     monkeypatch.delitem(sys.modules, "handbench.synth.render")
+    monkeypatch.delitem(sys.modules, "handbench.synth.compiled")
     with pytest.raises(HandbenchError, match=r'need numba; pip install "handbench\[synth\]"'):
         import handbench.synth.render  # noqa: F401  # importing is what is tested
 
 
-def test_a_real_nyu_frame_has_the_levels_of_the_sensor(real: Path) -> None:
-    image = cv2.imread(str(real / "nyu_one_frame/test/depth_1_0000001.png"))
-    assert image is not None
-    levels = np.unique(image[..., 1].astype(int) * 256 + image[..., 0])[:-1]  # without 2001, the background
-    steps = DISPARITY_MM / levels
-    shift = np.angle(np.exp(2j * np.pi * steps[:100]).mean()) / (2 * np.pi)  # the constant beside k
-    assert np.abs(DISPARITY_MM / (np.rint(steps - shift) + shift) - levels).mean() < 0.3
-
-
-def test_structured_light_keeps_to_its_levels_and_to_the_surface() -> None:
-    depth = np.zeros((60, 80), dtype=np.float32)
-    depth[10:50, 20:60] = np.linspace(600, 1000, 40, dtype=np.float32)
-    seen = structured_light(depth, np.random.default_rng(0))
-    levels = np.rint(DISPARITY_MM / np.arange(200, 800)).astype(np.uint16)
-    assert seen.dtype == np.uint16
-    assert np.isin(seen[seen > 0], levels).all()
-    inside = (slice(14, 46), slice(24, 56))
-    step = depth[inside].astype(float) ** 2 / DISPARITY_MM
-    slope = 400 / 39  # mm a px: a pixel may look a few px aside
-    assert (np.abs(seen[inside] - depth[inside]) < 1.6 * step + 4 * slope).all()
-    assert np.abs((seen[inside] - depth[inside]).mean()) < 2
-
-
-def test_structured_light_frays_borders_by_a_pixel_or_two() -> None:
-    depth = np.zeros((60, 80), dtype=np.float32)
-    depth[10:50, 20:60] = 700
-    changed = (structured_light(depth, np.random.default_rng(0)) > 0) != (depth > 0)
-    assert 10 < changed.sum() < 160  # of 160 px of border
-    assert not changed[13:47, 23:57].any()
-    changed[7:53, 17:63] = False
-    assert not changed.any()
-
-
-def test_structured_light_repeats_with_the_same_noise_and_leaves_nothing_as_nothing() -> None:
-    depth = np.full((9, 9), 800, dtype=np.float32)
-    first, second, other = (structured_light(depth, np.random.default_rng(seed)) for seed in (3, 3, 4))
-    assert_array_equal(first, second)
-    assert (first != other).any()
-    assert not structured_light(np.zeros((9, 9), dtype=np.float32), np.random.default_rng(0)).any()
+def test_many_meshes_are_drawn_as_each_alone() -> None:
+    meshes = uvd_to_xyz(np.random.default_rng(0).uniform((0, 0, 300), (32, 20, 900), (2, 3, 9, 3)), CAMERA)
+    faces = np.arange(9).reshape(3, 3)
+    many = render(meshes, faces, CAMERA)
+    assert many.shape == (2, 3, 20, 32)
+    assert_array_equal(many[1, 2], render(meshes[1, 2], faces, CAMERA))
