@@ -62,7 +62,7 @@ MSRA_POSES_DEG: dict[str, Floats] = {
     "1": _pose((8, 30, 40, 50), (2, 0, 4), (0, 74, 91), (-1, 73, 89), (-3, 74, 88)),
     "2": _pose((8, 30, 34, 56), (12, 0, 4), (-7, 0, 4), (-2, 72, 88), (-4, 73, 87)),
     "3": _pose((50, 16, 0, -5), (10, 0, 4), (-5, 0, 4), (-3, 72, 88), (-5, 73, 87)),
-    "4": _pose((0, 45, 34, 50), (9, 0, 4), (2, -2, 3), (-6, 0, 4), (-14, 2, 5)),
+    "4": _pose((0, 30, 42, 55), (9, 0, 4), (2, -2, 3), (-6, 0, 4), (-14, 2, 5)),
     "5": _pose((52, 18, 0, -5), (13, -4, 3), (2, -6, 2), (-8, -4, 3), (-18, -4, 4)),
     "6": _pose((20, 55, 40, 30), (9, 0, 4), (1, 0, 4), (-6, 4, 8), (-4, 60, 60)),
     "7": _pose((20, 52, 36, 25), (9, 0, 4), (1, 2, 4), (-2, 58, 58), (-14, 4, 6)),
@@ -251,7 +251,7 @@ def sequence(
     after = np.array([row.get(k + 1, 0) for k in first.tolist()], dtype=np.intp)  # unused where share is 0
     state = np.stack([key.state for key in keys]) if keys else np.empty((0, len(ANGLES) + 6))
     now = (1 - share) * state[before] + share * state[after]
-    angles = within_limits(now[:, : len(ANGLES)])
+    angles = subject.relaxed(within_limits(now[:, : len(ANGLES)]))
     rotations = subject.joints.rotations(angles)
     turn = turn_matrices(now[:, -6:-3]) @ rotations[:, WRIST].swapaxes(-1, -2)  # the palm, not the forearm, is turned
     nearest = np.where(share[:, 0] < 0.5, before, after)

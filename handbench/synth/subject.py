@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from handbench.synth.contact import Capsules
 from handbench.synth.hand import CHAINS, WRIST, Floats, Hand, Side, hand_model
 from handbench.synth.joints import Joints
 
@@ -26,10 +27,22 @@ class Subject:
     Attributes:
         hand: at rest.
         joints: how its bones turn.
+        capsules: what its fingers touch with.
     """
 
     hand: Hand
     joints: Joints
+    capsules: Capsules
+
+    @classmethod
+    def of(cls, hand: Hand) -> Self:
+        """The person that a hand belongs to."""
+        joints = Joints.of(hand)
+        return cls(hand, joints, Capsules.of(hand, joints))
+
+    def relaxed(self, angles_deg: Floats) -> Floats:
+        """Poses (..., 18) in degrees, changed as little as keeps fingers out of each other; see `Capsules.relaxed`."""
+        return self.capsules.relaxed(self.hand, self.joints, angles_deg)
 
     def place(self, poses: PoseSequence) -> tuple[Floats, Floats]:
         """Carry the hand through poses before a camera.
@@ -68,8 +81,7 @@ def subject_of(seed: tuple[int, ...], *, side: Side = "right", palm_mm: float = 
     nyu = joint_set("nyu")
     joints = nyu(plain.vertices, plain.heads)
     length = float(np.linalg.norm(joints[nyu.names.index("PALM_3")] - joints[nyu.names.index("PALM_2")]))
-    hand = model.shape(beta, palm_mm / length, side)
-    return Subject(hand, Joints.of(hand))
+    return Subject.of(model.shape(beta, palm_mm / length, side))
 
 
 def palm_middle(heads: Floats) -> Floats:
