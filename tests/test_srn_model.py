@@ -1,6 +1,7 @@
 """The network, its re-parameterisation (Eq. 1-2) and its loss (Eq. 3 and 5)."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,11 +9,12 @@ import torch
 from numpy.testing import assert_allclose
 
 from handbench.camera import Camera, uvd_to_xyz
-from handbench.errors import ShapeError
+from handbench.errors import HandbenchError, ShapeError
 from handbench.preprocess import HandBox
-from handbench.srn.config import ModelConfig
+from handbench.srn.config import REPRESENTATIONS, ModelConfig
 from handbench.srn.loss import stage_losses
-from handbench.srn.model import SRN, pixel_points, reparameterise
+from handbench.srn.model import SRN
+from handbench.srn.representation import pixel_points, reparameterise, representation
 
 SMALL = ModelConfig(crop_size=64)
 
@@ -140,3 +142,48 @@ def test_unlabelled_joints_cost_nothing_and_pull_at_nothing() -> None:
     (gradient,) = torch.autograd.grad(losses.sum(), pose)
     torch.testing.assert_close(losses, torch.tensor([3 * 0.095]))
     torch.testing.assert_close(gradient, torch.tensor([[[1.0] * 3, [0.0] * 3]]))
+
+
+@pytest.mark.parametrize("name", REPRESENTATIONS)
+def test_representations_can_be_exchanged_one_for_another(name: str) -> None:
+    config = ModelConfig(representation=name, stages=3, crop_size=64)
+    model = SRN(config, joints=5)
+    depth = torch.rand(2, 1, 64, 64) * 2 - 1
+    poses = model(depth)
+    assert [tuple(pose.shape) for pose in poses] == [(2, 5, 3)] * 3
+    images = representation(config, joints=5)
+    pose = torch.rand(2, 5, 3, requires_grad=True)
+    seen = images(pose, depth)
+    assert tuple(seen.shape) == (2, images.channels, 16, 16)
+    assert model.state_dict()["features.2.0.0.conv1.weight"].shape[1] == 64 + 2 * images.channels
+    if images.channels:
+        seen.square().sum().backward()
+        assert pose.grad is not None
+        assert pose.grad.abs().sum() > 0
+
+
+def test_heat_maps_against_loops() -> None:
+    """9 x 9 images of a crop of 36 px; a pixel of the images is 4 px of the crop."""
+    rng = np.random.default_rng(0)
+    pose, depth = rng.uniform(-0.5, 0.5, (3, 3)), rng.uniform(-1, 1, (36, 36))
+    config = ModelConfig(crop_size=36, heatmap_std=1.5, theta=0.7)
+    expected = np.zeros((6, 9, 9))
+    for j, row, column in np.ndindex(3, 9, 9):
+        u, v = ((4 * at - 17.5) / 18 for at in (column, row))
+        pixels = math.dist((u, v), pose[j, :2]) * 18 / 4
+        expected[j, row, column] = math.exp(-(pixels**2) / (2 * 1.5**2))
+        expected[3 + j, row, column] = pose[j, 2] * expected[j, row, column]
+    given = torch.tensor(pose[None]), torch.tensor(depth[None, None])
+    both = representation(replace(config, representation="heatmaps-2d-depth"), 3)(*given)
+    assert_allclose(both[0].numpy(), expected, atol=1e-12)
+    assert_allclose(representation(replace(config, representation="heatmaps-2d"), 3)(*given), both[:, :3])
+    naive = _naive(pose, depth, 0.7)
+    assert_allclose(representation(replace(config, representation="heatmaps-3d"), 3)(*given)[0], naive[9:], atol=1e-12)
+    assert_allclose(
+        representation(replace(config, representation="heatmaps-3d-field"), 3)(*given)[0], naive, atol=1e-12
+    )
+
+
+def test_a_deconvolution_needs_a_side_that_doubles() -> None:
+    with pytest.raises(HandbenchError, match=r"model.crop_size is 48, .* must be a multiple of 32"):
+        SRN(ModelConfig(representation="deconvolution", crop_size=48), joints=5)

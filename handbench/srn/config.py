@@ -15,6 +15,16 @@ from handbench.errors import HandbenchError
 from handbench.preprocess import AugmentConfig
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101")
+REPRESENTATIONS = (
+    "none",
+    "deconvolution",
+    "heatmaps-2d",
+    "heatmaps-2d-depth",
+    "heatmaps-3d",
+    "heatmaps-3d-field",
+)
+"""What a later stage sees of the pose before it (handbench/srn/representation.py); the last is SRN's own."""
+
 STRIDE = 4
 """Side of the crop divided by side of the preliminary features."""
 
@@ -28,7 +38,9 @@ class ModelConfig:
     Attributes:
         backbone: one of `BACKBONES`, torchvision's ResNet of that name without pretrained weights.
         stages: T, how many times the pose is regressed.
+        representation: one of `REPRESENTATIONS`.
         theta: radius around a joint inside which the re-parameterised pose is not 0, in `uvd_si_norm`.
+        heatmap_std: standard deviation of 2D heat maps, in px of the preliminary features.
         crop_size: side S of the depth crop in px, a multiple of 4; from 36 on the last residual layer has 2 x 2 pixels.
 
     Raises:
@@ -37,12 +49,19 @@ class ModelConfig:
 
     backbone: str = "resnet18"
     stages: int = 2
+    representation: str = "heatmaps-3d-field"
     theta: float = 0.4
+    heatmap_std: float = 3.4
     crop_size: int = 128
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
             raise HandbenchError(f"model.backbone is {self.backbone!r}, known are {', '.join(BACKBONES)}")
+        if self.representation not in REPRESENTATIONS:
+            raise HandbenchError(
+                f"model.representation is {self.representation!r}, known are {', '.join(REPRESENTATIONS)}"
+            )
+        _require(0 < self.heatmap_std < math.inf, "model.heatmap_std", self.heatmap_std, "positive")
         _require(1 <= self.stages <= 16, "model.stages", self.stages, "between 1 and 16")
         _require(0 < self.theta < math.inf, "model.theta", self.theta, "positive")
         possible = self.crop_size % STRIDE == 0 and 36 <= self.crop_size <= 1024
