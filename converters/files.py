@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path, PurePosixPath
+from itertools import accumulate, islice
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -49,11 +50,13 @@ def inside(folder: Path, name: str) -> Path:
         FrameError: with status IMAGE_CORRUPT, if the name is absolute, has "..", backslashes or control characters,
             or follows a symbolic link out of the folder.
     """
-    parts = PurePosixPath(name).parts
+    parts = [part for part in name.split("/") if part not in ("", ".")]
     if not parts or name.startswith("/") or ".." in parts or "\\" in name or not name.isprintable():
         raise FrameError(f"the label names {name!r}, which is no file below {folder}", FrameStatus.IMAGE_CORRUPT)
     path = folder / name
-    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+    # Only a link can lead out; to resolve all paths takes 0.2 ms a frame, most of the time where images are missing.
+    below = islice(accumulate(parts, os.path.join, initial=str(folder)), 1, None)
+    if any(map(os.path.islink, below)) and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         raise FrameError(f"{path} is a link that leaves {folder}", FrameStatus.IMAGE_CORRUPT)
     return path
 

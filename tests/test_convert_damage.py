@@ -71,8 +71,10 @@ class Tree:
         said = []
         reader, message = attempt(lambda: open_raw(self.name, self.root))
         said.append(message)
-        for split in reader.splits if reader else ():
-            table, message = attempt(lambda split=split: reader.table(split))  # type: ignore[misc]  # bound now
+        if reader is None:
+            return message
+        for split in reader.splits:
+            table, message = attempt(lambda split=split: reader.table(split))  # type: ignore[misc]  # bound now, not later
             said.append(message)
             images = [] if table is None else [image for image in table.image.tolist() if image not in but]
             said += [read_image(reader, image)[1] for image in images]
