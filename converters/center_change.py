@@ -90,7 +90,7 @@ def put_centers(store: Store, new: dict[str, tuple[Points, dict[str, Any]]], rea
 
 def _status(old: npt.NDArray[np.uint8], usable: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
     """(N,) the status with new centres: what is wrong with an image or a label stays wrong."""
-    about_centers = (old == FrameStatus.OK) | (old == FrameStatus.OUTSIDE_IMAGE)
+    about_centers = np.isin(old, (FrameStatus.OK, FrameStatus.OUTSIDE_IMAGE, FrameStatus.BOX_EMPTY))
     status = np.where(usable, FrameStatus.OK, FrameStatus.OUTSIDE_IMAGE)
     return np.where(about_centers, status, old).astype(np.uint8)
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from handbench.camera import Camera, xyz_to_uvd
+from handbench.camera import xyz_to_uvd
 from handbench.converters.validate import Finding, Report, keys_of, scored_xyz
+from handbench.preprocess.center import box_holds_depth
 from handbench.store import FrameStatus, Split, Store
 from handbench.store.blocks import Block, map_blocks, read_block
 
@@ -120,7 +121,12 @@ def _measure(store: Store, split: Split, rows: range) -> Measure:
         far=np.array([frame.far for frame in frames]),
         valid=np.array([frame.valid for frame in frames]),
         wrong=np.array([frame.wrong for frame in frames]),
-        boxed=np.array([_box_holds_depth(block, i, split, store.camera) for i in range(len(rows))]),
+        boxed=np.array(
+            [
+                box_holds_depth(frame, split.center_xyz[row], split.cube[row], store.camera)
+                for frame, row in zip(block.depth, rows, strict=True)
+            ]
+        ),
         labels=labels,
         over_depth=over_depth,
         damaged=block.damaged,
@@ -143,20 +149,6 @@ class _Pixels:
         depth = frame[is_depth]
         near, far = (float(depth.min()), float(depth.max())) if depth.size else (np.inf, 0.0)
         return cls(near, far, depth.size, wrong)
-
-
-def _box_holds_depth(block: Block, i: int, split: Split, camera: Camera) -> bool:
-    """Whether the crop of an upright box would show anything: its window in the plane of the centre, its depths."""
-    row = block.rows[i]
-    center, half = split.center_xyz[row].astype(np.float64), split.cube[row].astype(np.float64) / 2
-    if not (np.isfinite(center).all() and center[2] > 0 and (half > 0).all()):
-        return False
-    u, v, z = xyz_to_uvd(center, camera)
-    across, down = camera.fx * half[0] / z, camera.fy * half[1] / z
-    left, top = max(int(np.ceil(u - across)), 0), max(int(np.ceil(v - down)), 0)
-    right, bottom = max(int(u + across) + 1, 0), max(int(v + down) + 1, 0)
-    window = block.depth[i, top:bottom, left:right]
-    return bool(((window >= max(z - half[2], np.finfo(np.float64).tiny)) & (window <= z + half[2])).any())
 
 
 def _labels_over_depth(store: Store, split: Split, block: Block) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -231,4 +231,5 @@ def test_titles_of_the_status() -> None:
         "image corrupt",
         "label invalid",
         "outside image",
+        "box empty",
     ]

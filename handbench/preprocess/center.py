@@ -113,6 +113,28 @@ def in_image(center_xyz: npt.NDArray[Any], camera: Camera) -> npt.NDArray[np.boo
     return inside
 
 
+def box_holds_depth(
+    depth: npt.NDArray[Any], center_xyz: npt.NDArray[Any], cube: npt.NDArray[Any], camera: Camera
+) -> bool:
+    """Whether the crop of an upright box would show anything: its pixels in the plane of the centre, its depths.
+
+    Args:
+        depth: (H, W) mm, 0 = missing.
+        center_xyz: (3,) mm, camera frame; NaN = no box, which holds nothing.
+        cube: (3,) full sides, mm.
+        camera: of the frame.
+    """
+    center, half = center_xyz.astype(np.float64), cube.astype(np.float64) / 2
+    if not (np.isfinite(center).all() and center[2] > 0 and (half > 0).all()):
+        return False
+    u, v, z = xyz_to_uvd(center, camera)
+    across, down = camera.fx * half[0] / z, camera.fy * half[1] / z
+    left, top = max(int(np.ceil(u - across)), 0), max(int(np.ceil(v - down)), 0)
+    right, bottom = max(int(u + across) + 1, 0), max(int(v + down) + 1, 0)
+    seen = depth[top:bottom, left:right]
+    return bool(((seen >= max(z - half[2], np.finfo(np.float64).tiny)) & (seen <= z + half[2])).any())
+
+
 def _nearest_surface(depth: npt.NDArray[Any], camera: Camera, near: float, far: float) -> float | None:
     """Depth in mm up to which `_SURFACE_MM` squared of surface is seen, or all there is; None if there is nothing."""
     depths = np.sort(depth[_between(depth, max(near, 1.0), far)], kind="stable")  # radix sort for uint16

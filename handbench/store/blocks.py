@@ -46,14 +46,14 @@ def read_block(split: Split, rows: range) -> Block:
     """The frames of a block. Damaged frames are told, and do not hide the others."""
     depth = split._depth
     try:
-        return Block(rows, np.asarray(depth[rows.start : rows.stop]))
+        return Block(rows, split.to_frames(np.asarray(depth[rows.start : rows.stop]), rows))
     except (ValueError, RuntimeError, OSError):
         pass  # frame by frame, to find out which
     frames = np.zeros((len(rows), *split.image), dtype=depth.dtype)
     damaged = {}
     for i, row in enumerate(rows):
         try:
-            frames[i] = np.asarray(depth[row])
+            frames[i] = split.to_frames(np.asarray(depth[row])[None], range(row, row + 1))[0]
         except (ValueError, RuntimeError, OSError) as error:
             damaged[row] = str(error)
     return Block(rows, frames, damaged)

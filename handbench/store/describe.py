@@ -30,6 +30,7 @@ def describe(store: Store) -> dict[str, Any]:
         "release": store.release,
         "handedness": store.spec.handedness,
         "camera": asdict(store.camera),
+        "windows": asdict(store.windows) if store.windows else None,
         "splits": {name: _describe_split(store, store[name]) for name in store.splits},
         "provenance": dict(store.provenance),
     }
@@ -69,6 +70,9 @@ def text(facts: dict[str, Any]) -> Iterator[str]:
         f"camera   fx {camera['fx']:g}, fy {camera['fy']:g}, cx {camera['cx']:g}, cy {camera['cy']:g} px; "
         f"{camera['width']} x {camera['height']} px; {facts['handedness']} hands"
     )
+    if facts["windows"]:
+        ranges = (f"{name} {low:g} to {high:g}" for name, (low, high) in facts["windows"]["margin"].items())
+        yield f"windows  {facts['windows']['side']} px square, for {', '.join(ranges)}"
     for name, split in facts["splits"].items():
         yield ""
         yield f"{name}: {split['frames']:,} frames, {split['first_frame']} to {split['last_frame']}"

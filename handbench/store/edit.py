@@ -56,11 +56,16 @@ def replace_centers(path: Path, new: Mapping[str, NewCenters]) -> None:
 
     Raises:
         HandbenchError: if there is no store, another process writes to it, it cannot be written, or an interrupted
-            replacement concerned a split that is not in `new`.
+            replacement concerned a split that is not in `new`, or the store holds windows.
         ShapeError: if a split has another number of frames.
     """
     with alone(path):
         store = Store(path, recentering=True)
+        if store.windows:
+            raise HandbenchError(
+                f"{path} holds windows, cut about the centres that it has; replace the centres of the store that "
+                "it was made from, and make windows of that again"
+            )
         if left := [split for split in store.interrupted if split not in new]:
             raise HandbenchError(
                 f"{path}: replacing the centres of {', '.join(store.interrupted)} was interrupted; "

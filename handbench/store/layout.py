@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
@@ -15,7 +15,7 @@ from handbench.errors import ShapeError
 FORMAT = 1
 """The format this version writes. A reader refuses newer ones."""
 
-DEPTH = "depth"
+DEPTH, WINDOWS = "depth", "windows"
 COMPLETE, BUILDING, RECENTERING = "complete", "building", "recentering"
 """States of a store. RECENTERING: its centres are being replaced, and those that are there may be mixed."""
 
@@ -28,6 +28,7 @@ class FrameStatus(IntEnum):
     IMAGE_CORRUPT = 2
     LABEL_INVALID = 3
     OUTSIDE_IMAGE = 4
+    BOX_EMPTY = 5
 
     @property
     def title(self) -> str:
@@ -92,6 +93,19 @@ class FrameTable:
 
 
 @dataclass(frozen=True)
+class WindowFacts:
+    """What a store of windows says of them (`handbench.preprocess.windows`).
+
+    Attributes:
+        side: of every window, px.
+        margin: ranges of augmentation that they were made for, as `preprocess.windows.Margin.to_dict` gives them.
+    """
+
+    side: int
+    margin: Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True)
 class Column:
     """One array of a split besides the depth: how it is stored and what it means.
 
@@ -121,6 +135,12 @@ COLUMNS: dict[str, Column] = {
         ("frame", "xywh"), "float32", {"units": "px", "long_name": "x, y, width, height of the hand"}, optional=True
     ),
     "viewpoint": Column(("frame",), "uint8", {"long_name": "where the camera really stood"}, optional=True),
+    "origin_uv": Column(
+        ("frame", "uv"),
+        "int32",
+        {"units": "px", "long_name": "column and row in the frame of the window's first pixel"},
+        optional=True,
+    ),
     "status": Column(
         ("frame",),
         "uint8",

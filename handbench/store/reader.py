@@ -15,21 +15,21 @@ import zarr.errors
 from handbench.camera import Camera
 from handbench.datasets import DatasetSpec
 from handbench.errors import HandbenchError
-from handbench.store.layout import COLUMNS, COMPLETE, DEPTH, FORMAT, RECENTERING, FrameStatus
+from handbench.store.layout import COLUMNS, COMPLETE, DEPTH, FORMAT, RECENTERING, WINDOWS, FrameStatus, WindowFacts
 from handbench.store.shards import ShardReader
 
 ScalarT = TypeVar("ScalarT", bound=np.generic)
 
 
 class Split:
-    """The frames of one split. Depth is read frame by frame, the tables at first use.
+    """The frames of one split, whole or cut to windows. Depth is read frame by frame, the tables at first use.
 
     Attributes:
         name: "train", "test" or "all".
-        image: (H, W) px.
+        image: (H, W) px of a frame, also where windows of it are stored.
     """
 
-    def __init__(self, group: zarr.Group, name: str, where: Path) -> None:
+    def __init__(self, group: zarr.Group, name: str, where: Path, image: tuple[int, int] | None = None) -> None:
         self.name = name
         self._group = group
         self._where = where
@@ -37,7 +37,8 @@ class Split:
         assert isinstance(depth, zarr.Array)
         self._depth = depth
         self._shards = ShardReader(depth, where / name / DEPTH)
-        self.image: tuple[int, int] = depth.shape[1], depth.shape[2]
+        self._is_windows = image is not None
+        self.image: tuple[int, int] = image or (depth.shape[1], depth.shape[2])
 
     def __len__(self) -> int:
         return int(self._depth.shape[0])
@@ -45,9 +46,36 @@ class Split:
     def depth(self, row: int) -> npt.NDArray[np.uint16]:
         """One frame, (H, W) mm, 0 = missing. All zero if its status says that there is no image.
 
+        In a store of windows everything outside the window is missing: make crops from `window`, which know that.
+
         Raises:
             HandbenchError: if the row does not exist or its bytes are damaged.
         """
+        frame: npt.NDArray[np.uint16] = self.to_frames(self._read(row)[None], range(row, row + 1))[0]
+        return frame
+
+    def window(self, row: int) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.int32]]:
+        """What is stored of one frame, and where it begins in the frame: `crop` takes both.
+
+        Returns:
+            (side, side) mm, 0 = missing, and (2,) whole u, v; for a store of whole frames (H, W) and (0, 0).
+
+        Raises:
+            HandbenchError: if the row does not exist or its bytes are damaged.
+        """
+        return self._read(row), self.origin_uv[row]
+
+    def to_frames(self, stored: npt.NDArray[Any], rows: range) -> npt.NDArray[Any]:
+        """Frames (n, H, W) of what is stored of some rows: the same, or windows (n, side, side) put in their places."""
+        if not self._is_windows:
+            return stored
+        from handbench.preprocess.windows import paste_window  # it needs OpenCV, which whole frames do not
+
+        pairs = zip(stored, self.origin_uv[rows.start : rows.stop], strict=True)
+        return np.stack([paste_window(window, origin, self.image) for window, origin in pairs])
+
+    def _read(self, row: int) -> npt.NDArray[np.uint16]:
+        """What is stored of one frame."""
         if not 0 <= row < len(self):
             raise HandbenchError(f"{self._where}: split {self.name} has no frame {row}, only 0 to {len(self) - 1}")
         if (read := self._shards.read(row)) is not None:
@@ -105,6 +133,11 @@ class Split:
         return self._column("viewpoint", np.uint8) if "viewpoint" in self._group else None
 
     @cached_property
+    def origin_uv(self) -> npt.NDArray[np.int32]:
+        """(N, 2) whole u, v: column and row in the frame of the first pixel of what is stored; 0 for whole frames."""
+        return self._column("origin_uv", np.int32) if self._is_windows else np.zeros((len(self), 2), np.int32)
+
+    @cached_property
     def status(self) -> npt.NDArray[np.uint8]:
         """(N,) values of `FrameStatus`."""
         return self._column("status", np.uint8)
@@ -143,6 +176,8 @@ class Store:
         camera: relates uvd and xyz in this store.
         release: of the raw data, "" if there is only one.
         provenance: what it was made from.
+        codec: how its depth is packed, one of `writer.CODECS`.
+        windows: what its windows are; None if it holds whole frames.
         interrupted: the splits whose centres were being replaced when that was interrupted; else none.
 
     Raises:
@@ -160,6 +195,8 @@ class Store:
         self.release = str(attributes["release"])
         self.provenance: Mapping[str, Any] = attributes["provenance"]
         self.version = str(attributes["handbench_version"])
+        self.codec = str(attributes["codec"])
+        self.windows = WindowFacts(**attributes[WINDOWS]) if WINDOWS in attributes else None
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -176,11 +213,16 @@ class Store:
             raise HandbenchError(f"{self.path} has no split {split!r}, only {', '.join(self.splits) or 'none'}")
         group = self._root[split]
         assert isinstance(group, zarr.Group)
-        needed = [DEPTH, *(name for name, column in COLUMNS.items() if not column.optional)]
+        image = (self.camera.height, self.camera.width) if self.windows else None
+        needed = [
+            DEPTH,
+            *(["origin_uv"] if image else []),
+            *(name for name, column in COLUMNS.items() if not column.optional),
+        ]
         missing = [name for name in needed if name not in group]
         if missing:
             raise HandbenchError(f"{self.path}: split {split} lacks {', '.join(missing)}; convert the raw data again")
-        return Split(group, split, self.path)
+        return Split(group, split, self.path, image)
 
 
 def _open(path: Path) -> zarr.Group:

@@ -21,7 +21,7 @@ from handbench._version import __version__
 from handbench.camera import Camera
 from handbench.datasets import DatasetSpec
 from handbench.errors import HandbenchError
-from handbench.store.layout import BUILDING, COLUMNS, COMPLETE, DEPTH, FORMAT, Column
+from handbench.store.layout import BUILDING, COLUMNS, COMPLETE, DEPTH, FORMAT, WINDOWS, Column, WindowFacts
 from handbench.store.shards import write_shard
 
 SHARD_FRAMES = 128
@@ -42,6 +42,7 @@ class StoreWriter:
         release: which release of the raw data, "" if there is only one.
         provenance: what the store is made from: converter, options, fingerprints of raw files.
         codec: one of `CODECS`.
+        windows: of a store of windows; None = it holds whole frames.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class StoreWriter:
         release: str,
         provenance: Mapping[str, Any],
         codec: str = "shuffle",
+        windows: WindowFacts | None = None,
     ) -> None:
         zarr.create_group(
             str(path),
@@ -65,6 +67,7 @@ class StoreWriter:
                 "release": release,
                 "codec": codec,
                 "provenance": dict(provenance),
+                **({} if windows is None else {WINDOWS: asdict(windows)}),
             },
         )
         self._attach(path)
@@ -108,7 +111,7 @@ class StoreWriter:
         Args:
             name: "train" or "test".
             frames: number of frames N.
-            image: (H, W) in px.
+            image: (H, W) in px, of a frame or of a window.
             dtype: of the depth: uint16, or float32 where the raw data have fractions of a mm.
         """
         group = self._root.create_group(name)
