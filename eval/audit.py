@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from handbench.errors import HandbenchError
-from handbench.eval.tally import bone_lengths
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -173,6 +172,17 @@ def _joined(labels: Labels, apart: int) -> Mask:
     """(N - apart,) whether a frame and the one so many rows later are scored and of one group."""
     same: Mask = labels.group[apart:] == labels.group[:-apart]
     return same & labels.counts[apart:] & labels.counts[:-apart]
+
+
+def bone_lengths(xyz: Floats, edges: tuple[tuple[int, int], ...]) -> Floats:
+    """(N, E) mm: the distance between the two joints of each bone.
+
+    Args:
+        xyz: (N, J, 3) mm.
+        edges: E pairs of joints.
+    """
+    ends = np.array(edges, np.intp).reshape(-1, 2)
+    return _distance(xyz[:, ends[:, 0]], xyz[:, ends[:, 1]])
 
 
 def _distance(a: Floats, b: Floats) -> Floats:

@@ -57,7 +57,7 @@ def audit(
         _claim(out, overwrite)
     labels = read_labels(truth, dataset_name, split)
     joints = len(labels.spec.joints.scored)
-    predictions = [read_predictions(path, joints) for path in pred]
+    predictions = [read_predictions(path, joints, labels.spec, camera=labels.camera) for path in pred]
     store = truth if images and truth.is_dir() else None
     with progress("looking", int(labels.counts.sum()) if store else 0, "frames") as advance:
         findings = run_audit(labels, predictions, config, store, advance)

@@ -46,13 +46,11 @@ def evaluate(
     The method is named after the file. What a file does not record of its protocol can be stated; it goes into the
     scores file, and marks rows that do not rank on equal terms.
     """
-    from handbench.eval.score import score_frames
-    from handbench.predictions import read_predictions
+    from handbench.eval.score import score_files
 
     files = _claim_outputs(pred, out, overwrite)
     labels = read_labels(truth, dataset_name, split, by)
-    joints = len(labels.spec.joints.scored)
-    results = [score_frames(read_predictions(path, joints), labels, stated) for path in pred]
+    results = score_files(pred, labels, stated)
     if out is not None:
         out.mkdir(exist_ok=True)
         _write(files, results)

@@ -70,8 +70,7 @@ def compare(
 def _of_predictions(
     methods: tuple[Path, ...], truth: Path, dataset_name: str | None, split: str | None
 ) -> list[Scored]:
-    from handbench.eval.score import score_frames
-    from handbench.predictions import read_predictions
+    from handbench.eval.score import score_files
 
     if scores := [path for path in methods if path.is_dir() or path.suffix == ".json"]:
         raise HandbenchError(
@@ -79,7 +78,7 @@ def _of_predictions(
         )
     require_distinct_names(methods)
     labels = read_labels(truth, dataset_name, split)
-    return [score_frames(read_predictions(path, len(labels.spec.joints.scored)), labels) for path in methods]
+    return score_files(methods, labels)
 
 
 def _of_scores_files(methods: tuple[Path, ...], dataset_name: str | None, split: str | None) -> list[Scored]:

@@ -70,10 +70,11 @@ def _level(result: Comparison) -> float:
 
 def _footnotes(result: Comparison) -> list[str]:
     chosen = "chosen by Politis and White's rule" if result.block_was_chosen else "as asked for"
+    blocks = "frame by frame" if result.block == 1 else f"in blocks of {result.block:,} frames"
     lines = [
         "mean errors in mm, over all labelled joints of all frames",
-        f"protocol {result.protocol}: {result.frames:,} frames, {result.config.resamples:,} resamples in blocks of "
-        f"{result.block:,} frames ({chosen}), the same for all methods; seed {result.config.seed}",
+        f"protocol {result.protocol}: {result.frames:,} frames, {result.config.resamples:,} resamples {blocks} "
+        f"({chosen}), the same for all methods; seed {result.config.seed}",
     ]
     if len(result.means) > 2:
         lines.append(

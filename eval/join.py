@@ -108,6 +108,8 @@ def _require_uvd(name: str, uvd: npt.NDArray[np.float64], truth: Truth) -> None:
 
 def _require_no_gaps(name: str, uvd: npt.NDArray[np.float64], truth: Truth) -> None:
     """Refuse predictions that leave out a joint with a label: a mean over the others would flatter the method."""
+    if not np.isnan(uvd.sum()):
+        return
     missing = np.isnan(uvd).any(axis=2) & truth.labelled & truth.counts[:, None]
     if not missing.any():
         return

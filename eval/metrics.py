@@ -124,7 +124,8 @@ def area_under_curve(shares: npt.ArrayLike, thresholds: npt.ArrayLike) -> float:
 
 def _labelled(error: Floats) -> Floats:
     """The (K,) errors of labelled joints."""
-    values: Floats = error[~np.isnan(error)]
+    missing = np.isnan(error)
+    values: Floats = error[~missing] if missing.any() else error.ravel(order="K")
     if not values.size:
         raise HandbenchError("no joint is labelled, so there is no error to average")
     return values

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from handbench.conditions import Conditions
@@ -12,8 +15,10 @@ from handbench.eval.tally import group_means, summarize, tally
 from handbench.eval.truth import Truth, drawing_order
 from handbench.eval.viewpoint import viewpoint_curves, viewpoints
 from handbench.frame_errors import FrameErrors
-from handbench.predictions import Predictions
+from handbench.predictions import Predictions, read_predictions
 from handbench.scores import Scores
+
+_WORKERS = min(4, os.cpu_count() or 1)  # more would hold more files of 300,000 frames in memory than a laptop has
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,32 @@ class Scored:
 
     scores: Scores
     frames: FrameErrors
+
+
+def score_files(
+    paths: Sequence[Path], truth: Truth, stated: Mapping[str, Any] | None = None, workers: int = _WORKERS
+) -> list[Scored]:
+    """Read and score predictions files, a few at a time: NumPy leaves the interpreter free while it works.
+
+    Args:
+        paths: of the files.
+        truth: the labels.
+        stated: as in `score_frames`, of all of them.
+        workers: threads.
+
+    Raises:
+        HandbenchError: as `read_predictions` and `score_frames`, for the first bad file.
+    """
+    joints = len(truth.spec.joints.scored)
+
+    def work(path: Path) -> Scored:
+        return score_frames(read_predictions(path, joints, truth.spec, camera=truth.camera), truth, stated)
+
+    if len(paths) == 1:
+        return [work(paths[0])]
+    truth.prepare()
+    with ThreadPoolExecutor(min(workers, len(paths))) as pool:
+        return list(pool.map(work, paths))
 
 
 def score(predictions: Predictions, truth: Truth, stated: Mapping[str, Any] | None = None) -> Scores:
@@ -50,8 +81,8 @@ def score_frames(predictions: Predictions, truth: Truth, stated: Mapping[str, An
     """
     conditions = Conditions.from_provenance(predictions.provenance, stated or {})
     joined = join(predictions, truth)
-    truth, counts = joined.truth, joined.truth.counts
-    spec = truth.spec
+    truth, spec = joined.truth, joined.truth.spec
+    counts = slice(None) if truth.counts.all() else truth.counts  # a slice spares two copies of all joints
     labels = truth.joints_xyz[counts]
     counted = tally(joined.pred_xyz[counts], labels, spec.joints.scored_edges)
     frames = counted.frame_errors()

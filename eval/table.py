@@ -113,6 +113,10 @@ def _footnotes(ranked: list[Scores]) -> list[str]:
     ]
     if whole.masked_joints:
         lines.append(f"{whole.masked_joints:,} joints of these frames have no label and take no part")
+    for read_as in dict.fromkeys(scores.prediction.get("read_as", "uvd") for scores in ranked):
+        if read_as != "uvd":
+            names = [scores.name for scores in ranked if scores.prediction.get("read_as") == read_as]
+            lines.append(f"read as {read_as}: {', '.join(names)}")
     lines += _conditions(ranked)
     for reason, frames in first.left_out.items():
         named = ", ".join(frames[:3]) + (", ..." if len(frames) > 3 else "")

@@ -73,6 +73,10 @@ class Truth:
         same = next((p for p in self.spec.protocols if p.frames == frames and p.groups == groups), None)
         return same or replace(self.published, frames=frames, groups=tuple(g for g in groups if g[1]))
 
+    def prepare(self) -> None:
+        """Compute what all methods share, before threads would do so side by side."""
+        _ = self.labelled, self.counts, self.protocol
+
     @property
     def left_out(self) -> dict[str, tuple[str, ...]]:
         """Names of the frames that are not scored, by reason."""
@@ -177,7 +181,7 @@ def known_lengths(spec: DatasetSpec) -> dict[int, str]:
 
 
 def _truth_of_text(path: Path, spec: DatasetSpec) -> Truth:
-    labels = read_predictions(path, len(spec.joints.scored))
+    labels = read_predictions(path, len(spec.joints.scored), spec)
     published, group = _groups_by_position(spec, len(labels))
     return Truth(
         spec=spec,

@@ -172,13 +172,15 @@ def test_predictions_of_another_data_set(icvl: Path, tmp_path: Path) -> None:
     assert "42 numbers, expected 48" in refusal(nyu, "--truth", icvl / "labels.txt", "--dataset", "icvl")
 
 
-def test_published_xyz_is_refused(real: Path, tmp_path: Path) -> None:
+def test_published_xyz_is_read_as_such_and_the_table_says_so(real: Path, tmp_path: Path) -> None:
     named = (real / "nyu" / "other_layouts" / "DenseReg_named_xyz.txt").read_text().splitlines()
     xyz = tmp_path / "DenseReg.txt"
     xyz.write_text("\n".join(line.split("\t", 1)[1] for line in named))
-    message = refusal(xyz, "--truth", real / "nyu" / "groundtruth.txt", "--dataset", "nyu")
-    assert "DenseReg looks like xyz in mm (y down), not uvd" in message
-    assert re.search(r"median joint error is \d\.\d mm read as xyz, \d{3}\.\d mm read as uvd", message)
+    args = (xyz, "--truth", real / "nyu" / "groundtruth.txt", "--dataset", "nyu")
+    (scored,) = results(*args)
+    assert scored["mean_error_mm"] == pytest.approx(10.214, abs=0.01)  # what its uvd twin scores
+    assert "xyz" in scored["prediction"]["read_as"]
+    assert re.search(r"read as xyz.*: DenseReg", run(*args).stdout)
 
 
 def test_nan_where_a_label_is(icvl: Path, tmp_path: Path) -> None:
