@@ -29,6 +29,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "centers": ("handbench.converters.centers_command:centers", "Replace the hand centres of a store."),
     "train": ("handbench.srn.command:train", "Train SRN on a store."),
     "predict": ("handbench.srn.command:predict", "Predict the joints of every frame of a store."),
+    "model": ("handbench.srn.model_command:model", "Say what a network is and costs; take one in from elsewhere."),
+    "predictions": (
+        "handbench.eval.predictions_command:predictions",
+        "Convert predictions files; find out why one scores badly.",
+    ),
     "eval": ("handbench.eval.command:evaluate", "Score predictions as the literature does."),
     "compare": ("handbench.eval.compare_command:compare", "Say whether one method is better, and how sure that is."),
     "audit": ("handbench.eval.audit_command:audit", "Find labels that are wrong."),

@@ -22,8 +22,10 @@ REPRESENTATIONS = (
     "heatmaps-2d-depth",
     "heatmaps-3d",
     "heatmaps-3d-field",
+    "released",
 )
-"""What a later stage sees of the pose before it (handbench/srn/representation.py); the last is SRN's own."""
+"""What a later stage sees of the pose before it (handbench/srn/representation.py): SRN's own is "heatmaps-3d-field",
+"released" is that of the authors' checkpoints."""
 
 STRIDE = 4
 """Side of the crop divided by side of the preliminary features."""

@@ -121,6 +121,32 @@ class Field(Representation):
         return reparameterise(pose, depth, self._theta)
 
 
+class ReleasedField(Representation):
+    """`Field` as the authors' released code computes it; for its checkpoints, see `handbench.srn.released`.
+
+    It differs in what the paper does not print: the vectors point from the pixel to the joint, the pixels spread over
+    [-1, 1] inclusive, and 1e-8 is added to the square of the distance.
+
+    Source: PengfeiRen96/SRN.
+    """
+
+    def __init__(self, joints: int, theta: float) -> None:
+        super().__init__()
+        self._theta, self.channels = theta, 4 * joints
+
+    def forward(self, pose: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
+        """(B, 4J, S/4, S/4): u, v, d of the vectors for joint 0, then joint 1 and so on; then the heat maps."""
+        small = depth[..., ::STRIDE, ::STRIDE]
+        along = torch.linspace(-1, 1, small.shape[-1], device=depth.device, dtype=depth.dtype)
+        v, u = torch.meshgrid(along, along, indexing="ij")
+        points = torch.cat((torch.stack((u, v)).expand(len(depth), -1, -1, -1), small), dim=1)
+        offset = pose[..., None, None] - points[:, None]
+        distance = (offset.square().sum(dim=2, keepdim=True) + _SMALLEST_SQUARE).sqrt()
+        inside = ((distance <= self._theta) & (small[:, None] < 1)).to(depth.dtype)
+        direction, heat = inside * offset / distance, inside * (self._theta - distance)
+        return torch.cat((direction.flatten(1, 2), heat.flatten(1, 2)), dim=1)
+
+
 _BUILDERS: dict[str, Callable[[ModelConfig, int], Representation]] = {
     "none": lambda config, joints: Nothing(),
     "deconvolution": lambda config, joints: Deconvolution(joints, config.crop_size),
@@ -128,6 +154,7 @@ _BUILDERS: dict[str, Callable[[ModelConfig, int], Representation]] = {
     "heatmaps-2d-depth": lambda config, joints: HeatMaps2D(joints, config.heatmap_std, depth_maps=True),
     "heatmaps-3d": lambda config, joints: HeatMaps3D(joints, config.theta),
     "heatmaps-3d-field": lambda config, joints: Field(joints, config.theta),
+    "released": lambda config, joints: ReleasedField(joints, config.theta),
 }
 
 

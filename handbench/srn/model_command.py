@@ -1,0 +1,91 @@
+"""`handbench model`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from handbench.console import claim_output, echo_json, json_option, overwrite_option
+from handbench.errors import HandbenchError
+from handbench.srn.command import require_train_extra
+
+if TYPE_CHECKING:
+    from handbench.srn.checkpoint import Card
+    from handbench.srn.config import ModelConfig
+
+
+@click.group()
+def model() -> None:
+    """Look at a network, or take one in from the authors' released code."""
+
+
+@model.command()
+@click.argument("checkpoint", required=False, type=click.Path(path_type=Path))
+@click.option("--preset", help="A configuration of handbench instead of a checkpoint.")
+@click.option("--joints", type=click.IntRange(min=1), default=14, show_default=True, help="With --preset: J.")
+@json_option
+def info(checkpoint: Path | None, preset: str | None, joints: int, as_json: bool) -> None:
+    """Say what a CHECKPOINT of `handbench train` is, and what it costs.
+
+    Floating-point operations are those of one crop, a multiplication and an addition being two.
+    """
+    require_train_extra()
+    from handbench.srn.checkpoint import read_card
+    from handbench.srn.config import load_config
+    from handbench.srn.cost import cost_of
+
+    if (checkpoint is None) == (preset is None):
+        raise HandbenchError("name a checkpoint file or a --preset, one of them")
+    if checkpoint is not None:
+        card = read_card(checkpoint)
+        config, count, facts = card.config.model, len(card.joints), _facts(card)
+    else:
+        config, count, facts = load_config(preset=preset).model, joints, {"preset": preset}
+    cost = cost_of(config, count)
+    table = {**facts, "joints": count, "model": _model(config), "parameters": cost.parameters, "flops": cost.flops}
+    if as_json:
+        echo_json(table)
+        return
+    for name, value in table.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {inner}" for key, inner in value.items())
+        click.echo(f"{name:20} {value:,}" if isinstance(value, int) else f"{name:20} {value}")
+
+
+@model.command("import")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The checkpoint, .safetensors.")
+@click.option("--dataset", "dataset_name", required=True, help="What it was trained on: nyu, icvl, msra or hands17.")
+@overwrite_option
+def import_(source: Path, out: Path, dataset_name: str, overwrite: bool) -> None:
+    """Turn a state dict of the authors' released code (.pth) into a checkpoint.
+
+    `handbench predict` takes it. Nothing in SOURCE is executed.
+    """
+    require_train_extra()
+    from handbench.srn.released import import_released
+
+    if out.suffix != ".safetensors":
+        raise HandbenchError(f"checkpoints are written as .safetensors, not as {out.name}")
+    claim_output(out, overwrite)
+    card = import_released(source, out, dataset_name)
+    config = card.config.model
+    click.echo(f"{out}: {config.stages} stages on {config.backbone}, {len(card.joints)} joints of {card.dataset}")
+
+
+def _model(config: ModelConfig) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(config)
+
+
+def _facts(card: Card) -> dict[str, Any]:
+    return {
+        "dataset": card.dataset,
+        "epoch": card.epoch,
+        "validation_error_mm": card.validation_error_mm,
+        "version": card.version,
+        "joint_names": ", ".join(card.joints),
+    }
