@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,10 @@ from handbench.converters import reader_names
 if TYPE_CHECKING:
     from handbench.converters.protocol import Reader
 
+NO_FAR = (
+    "no --far was given: all depth up to {:g} mm counts for the centre, and a body or wall behind the hand moves it; "
+    "give the largest depth of the hand, or --center com-iterated"
+)
 _LISTED = 20  # problems shown before "and so on"; all of them are in the store's `status`
 
 
@@ -76,8 +80,8 @@ def _converter(name: str) -> click.Command:
     return command
 
 
-def run_conversion(reader: Reader, out: Path, options: dict[str, Any]) -> None:
-    """Convert, and say what became of it; exit code 1 if a frame is not OK, 130 after Ctrl-C."""
+def run_conversion(reader: Reader, out: Path, options: dict[str, Any], hints: Sequence[str] = ()) -> None:
+    """Convert, and say what became of it, after the hints; exit code 1 if a frame is not OK, 130 after Ctrl-C."""
     from handbench.converters.convert import ConvertConfig, Interrupted, convert
 
     try:
@@ -85,7 +89,7 @@ def run_conversion(reader: Reader, out: Path, options: dict[str, Any]) -> None:
     except Interrupted as stop:
         note(str(stop))
         raise Exit(130) from None
-    for remark in summary.remarks:
+    for remark in (*hints, *summary.remarks):
         note(remark)
     for problem in summary.problems[:_LISTED]:
         note(f"{problem.frame_key}: {problem.status.title}: {problem.message}")
@@ -126,7 +130,12 @@ _OPTIONS: list[Callable[[Any], Any]] = [
     ),
     click.option("--scheduler", default="threads", show_default=True, help="threads, processes, or tcp://host:8786."),
     click.option("--workers", type=int, default=0, help="Threads or processes; 0 means one a core.", show_default=True),
-    click.option("--resume", is_flag=True, help="Go on with an interrupted conversion."),
+    click.option(
+        "--resume",
+        is_flag=True,
+        help="Go on with an interrupted conversion, if there is one. With --overwrite: the finished store, if there is "
+        "one, is replaced when the new one is whole.",
+    ),
     overwrite_option,
 ]
 
@@ -142,9 +151,11 @@ _OPTIONS: list[Callable[[Any], Any]] = [
 def frames(raw: Path, out: Path, camera: str, depth_unit: float, pattern: str, cube_mm: float, **options: Any) -> None:
     """Convert the folder RAW of depth images (16-bit PNG, TIFF, NPY) into the store OUT."""
     from handbench.camera import parse_camera
-    from handbench.converters.frames import FramesReader
+    from handbench.converters.frames import DEPTH_RANGE_MM, FramesReader
 
-    run_conversion(FramesReader(raw, parse_camera(camera), depth_unit, pattern, cube_mm), out, options)
+    told = options["far"] is not None or options["center"] != "com"
+    hints = () if told else (NO_FAR.format(DEPTH_RANGE_MM[1]),)
+    run_conversion(FramesReader(raw, parse_camera(camera), depth_unit, pattern, cube_mm), out, options, hints)
 
 
 for _name in reader_names():

@@ -11,11 +11,13 @@ import cv2
 import numpy as np
 import pytest
 import xarray
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from handbench.camera import PRESETS, Camera
+from handbench.cli import main
 from handbench.converters.convert import ConvertConfig, convert
 from handbench.converters.frames import FramesReader, natural
 from handbench.errors import FrameError, HandbenchError
@@ -300,3 +302,14 @@ def test_a_chunk_longer_than_its_file_is_found_at_once(tmp_path: Path) -> None:
         FramesReader(tmp_path, CAMERA).depth("a.png")
     (tmp_path / "a.png").write_bytes(png(frame()) + b"more" * 100)  # some writers leave something behind the end
     assert_array_equal(FramesReader(tmp_path, CAMERA).depth("a.png"), frame())
+
+
+def test_without_far_the_command_says_what_may_move_the_centre(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    np.save(tmp_path / "raw" / "1.npy", np.full((424, 512), 700, np.uint16))
+    args = ["convert", "frames", str(tmp_path / "raw"), str(tmp_path / "s.zarr"), "--camera", "kinect2", "--overwrite"]
+    hint = "no --far was given: all depth up to 1500 mm counts for the centre"
+    assert hint in CliRunner().invoke(main, args).stderr
+    for other in (["--far", "900"], ["--center", "com-iterated"]):
+        result = CliRunner().invoke(main, [*args, *other])
+        assert (result.exit_code, result.stderr) == (0, "")

@@ -274,7 +274,7 @@ def test_every_scheduler_gives_the_same_bytes(tmp_path: Path, tree: Tree, schedu
     else:
         from distributed import LocalCluster
 
-        with LocalCluster(n_workers=1, processes=False, protocol="tcp://", dashboard_address=None) as cluster:
+        with LocalCluster(n_workers=2, threads_per_worker=1, protocol="tcp://", dashboard_address=None) as cluster:
             address = cluster.scheduler_address
             result = run("convert", "nyu", tree[0], other, "--codec", "shuffle", "--scheduler", address)
     assert result.exit_code == 0, result.stderr
