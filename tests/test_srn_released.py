@@ -113,7 +113,7 @@ def test_what_is_no_released_network_is_said_in_one_line(tmp_path: Path, twin: T
     few = {name: value for name, value in weights.items() if not name.startswith("features.1.2")}
     assert "not the weights of an SRN of 2 stages on resnet18: Missing key" in message(few)
     assert "could be a program" in message(twin)
-    source.write_bytes(pickle.dumps(weights)[:100])
+    source.write_bytes(pickle.dumps(weights, protocol=2)[:100])
     result = run("model", "import", source, "-o", out, "--dataset", "nyu")
     assert result.exit_code == 2
     assert result.output.count("\n") == 1

@@ -1,7 +1,7 @@
 """Weights of the authors' released code, as checkpoints of handbench.
 
-What is known of that code (PengfeiRen96/SRN): its modules are `pre.*`, `features.<stage>.*` and `fcs.<stage>.*`, as ours
-are; theta = 1; it makes images of a pose as `ReleasedField` does, and gives `uvd_si_norm`. So the weights stay as they are.
+What is known of that code (PengfeiRen96/SRN): it names its modules `pre`, `features` and `fcs` as ours are named, has
+theta = 1, makes images of a pose as `ReleasedField` does, and gives `uvd_si_norm`. So the weights stay as they are.
 """
 
 from __future__ import annotations
