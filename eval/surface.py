@@ -12,8 +12,8 @@ from handbench.camera import Camera, uvd_to_xyz, xyz_to_uvd
 from handbench.eval.audit import AuditConfig, Finding, Labels, ranked
 
 Floats = npt.NDArray[np.float64]
-_SAMPLES = 24  # pixels across the window that is searched: a step between them is a few millimetres on a hand
-_REACH = 2.0  # the window reaches so many times as far as the limit
+_STEP_MM = 3.0  # between the pixels that are looked at, at the depth of the joint: less than a finger is wide
+_REACH = 1.5  # the window reaches so many times as far as the limit
 
 
 def surface_findings(
@@ -55,8 +55,8 @@ def surface_distance(joints_xyz: Floats, depth: npt.NDArray[np.number], camera: 
         reach: mm that are searched around the joint, across the line of sight.
 
     Returns:
-        (J,) mm, at most `reach`; NaN for a joint that is not labelled. Pixels are sampled, so it may be a few
-        millimetres too large.
+        (J,) mm, at most `reach`; NaN for a joint that is not labelled. Pixels are looked at every 3 mm, so it may be a
+        few millimetres too large where the surface is steep.
     """
     away = np.full(len(joints_xyz), np.nan)
     for joint in np.flatnonzero(np.isfinite(joints_xyz).all(axis=1) & (joints_xyz[:, 2] > 0)).tolist():
@@ -69,14 +69,14 @@ def surface_distance(joints_xyz: Floats, depth: npt.NDArray[np.number], camera: 
 def _points_around(point: Floats, depth: npt.NDArray[np.number], camera: Camera, reach: float) -> Floats:
     """(K, 3) mm: measured points whose pixels lie in a window around the point's own."""
     u, v, z = xyz_to_uvd(point, camera).tolist()
-    columns = _window(u, reach * camera.fx / z, depth.shape[1])
-    rows = _window(v, reach * camera.fy / z, depth.shape[0])
+    columns = _window(u, reach * camera.fx / z, _STEP_MM * camera.fx / z, depth.shape[1])
+    rows = _window(v, reach * camera.fy / z, _STEP_MM * camera.fy / z, depth.shape[0])
     seen = depth[np.ix_(rows, columns)].astype(np.float64)
     grid = np.stack(np.broadcast_arrays(columns[None, :], rows[:, None], seen), axis=-1)
     return uvd_to_xyz(grid[seen > 0].astype(np.float64), camera)
 
 
-def _window(center: float, radius: float, size: int) -> npt.NDArray[np.intp]:
-    step = max(1, math.ceil(2 * radius / _SAMPLES))
+def _window(center: float, radius: float, apart: float, size: int) -> npt.NDArray[np.intp]:
+    step = max(1, math.floor(apart))
     pixels = round(center) + step * np.arange(-math.ceil(radius / step), math.ceil(radius / step) + 1)
     return pixels[(pixels >= 0) & (pixels < size)].astype(np.intp)

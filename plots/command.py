@@ -152,6 +152,10 @@ def _save(figure: Figure, rows: list[list[str]], results: list[Scores], out: Pat
     for mark, meaning in MARKS.items():
         if names := [scores.name for scores in results if mark in scores.conditions.marks]:
             note(f"{mark} {meaning}: {', '.join(names)}; say so in the caption")
+    sources = dict.fromkeys(scores.label_source for scores in results)
+    for source in sources if len(sources) > 1 else ():
+        names = [scores.name for scores in results if scores.label_source == source]
+        note(f"scored against {source}: {', '.join(names)}; the labels are not of one file, say so in the caption")
 
 
 def _write(figure: Figure, rows: list[list[str]], out: Path) -> None:

@@ -336,3 +336,11 @@ def test_marks_stand_in_the_legend_and_are_explained(tmp_path: Path) -> None:
     said = run("curves", tmp_path, "-o", tmp_path / "c.png").stderr
     assert "† hand centres that rest on the truth: Mine; say so in the caption" in said
     assert "‡" not in said
+
+
+def test_labels_of_two_files_in_one_figure_are_named(tmp_path: Path) -> None:
+    write_scores(tmp_path / "A.scores.json", scores_of("A", 4.0))
+    other = {"kind": "text", "file": "other.txt", "sha256": "1" * 64}
+    write_scores(tmp_path / "B.scores.json", replace(scores_of("B", 8.0), truth=other))
+    said = run("curves", tmp_path, "-o", tmp_path / "c.png").stderr
+    assert "scored against other.txt (sha256 111111111111): B; the labels are not of one file" in said
