@@ -13,6 +13,7 @@ from handbench.console import F, note, overwrite_option
 from handbench.converters import reader_names
 
 if TYPE_CHECKING:
+    from handbench.converters.journal import Summary
     from handbench.converters.protocol import Reader
 
 NO_FAR = (
@@ -81,15 +82,27 @@ def _converter(name: str) -> click.Command:
 
 
 def run_conversion(reader: Reader, out: Path, options: dict[str, Any], hints: Sequence[str] = ()) -> None:
-    """Convert, and say what became of it, after the hints; exit code 1 if a frame is not OK, 130 after Ctrl-C."""
-    from handbench.converters.convert import ConvertConfig, Interrupted, convert
+    """Convert, and say what became of it (`report`), the hints before what is odd about the tree."""
+    from handbench.converters.convert import ConvertConfig, convert
+
+    def make() -> Summary:
+        summary = convert(reader, out, ConvertConfig(**options))
+        summary.remarks[:0] = hints
+        return summary
+
+    report(make)
+
+
+def report(make: Callable[[], Summary]) -> None:
+    """Make a store, and say what became of it; exit code 1 if a frame is not OK, 130 after Ctrl-C."""
+    from handbench.converters.journal import Interrupted
 
     try:
-        summary = convert(reader, out, ConvertConfig(**options))
+        summary = make()
     except Interrupted as stop:
         note(str(stop))
         raise Exit(130) from None
-    for remark in (*hints, *summary.remarks):
+    for remark in summary.remarks:
         note(remark)
     for problem in summary.problems[:_LISTED]:
         note(f"{problem.frame_key}: {problem.status.title}: {problem.message}")

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from handbench.console import claim_output, progress, remove, take_place, whole_or_nothing
+from handbench.console import claim_output
+from handbench.converters.journal import Shard, Summary, begin, under_construction, work
 from handbench.converters.protocol import Reader
-from handbench.converters.schedule import check_scheduler, run
-from handbench.converters.shard import Center, Problem, Shard, ShardTask
+from handbench.converters.schedule import check_scheduler
+from handbench.converters.shard import Center, ShardTask
 from handbench.datasets import DatasetSpec
 from handbench.errors import FrameError, HandbenchError
 from handbench.store import FrameTable, StoreWriter
-from handbench.store.lock import alone
 from handbench.store.writer import CODECS, SHARD_FRAMES, smaller_codec
 
 CENTERS = ("com", "com-iterated", "gt-mean")
 """Centre methods that need nothing but the frame and its labels."""
-_SAMPLE = 32  # frames that --codec auto tries
+_SAMPLE = 16  # frames that --codec auto tries
 
 
 @dataclass(frozen=True)
@@ -86,43 +86,12 @@ class ConvertConfig:
         return Center(self.center, near, far)
 
 
-@dataclass
-class ConvertSummary:
-    """What a conversion did.
-
-    Attributes:
-        out: the store.
-        frames: number of frames by split.
-        problems: the frames that are not OK, in order.
-        remarks: what is odd about the tree, a line each.
-    """
-
-    out: Path
-    frames: dict[str, int] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-
-    def one_line(self) -> str:
-        """How many frames went where, and how many are not OK."""
-        frames = " + ".join(f"{count:,} {split}" for split, count in self.frames.items())
-        kinds = Counter(problem.status.title for problem in self.problems)
-        bad = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items()) or "all ok"
-        return f"{self.out}: {frames} frames, {bad}"
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a conversion; the message says how to go on."""
-
-
-def convert(reader: Reader, out: Path, config: ConvertConfig) -> ConvertSummary:
+def convert(reader: Reader, out: Path, config: ConvertConfig) -> Summary:
     """Turn a raw tree into a store. A bad frame keeps its row, gets a status and a place in the summary.
-
-    The store grows as `<out>.partial`, which no reader opens, and takes its name when it is whole. A store that it
-    replaces is there until then, and is whole under `<out>.old` in the moment between; so a kill loses neither.
 
     Args:
         reader: of the raw tree.
-        out: the store to make.
+        out: the store to make; what happens to it on a kill is told in `journal`.
         config: options.
 
     Returns:
@@ -138,25 +107,30 @@ def convert(reader: Reader, out: Path, config: ConvertConfig) -> ConvertSummary:
     full = {split: reader.table(split) for split in config.splits or reader.splits}
     tables = {split: _chosen(split, table, config) for split, table in full.items()}
     codec = _sampled_codec(reader, tables) if config.codec == "auto" else config.codec
-    partial, journal = (out.with_name(f"{out.name}.{kind}") for kind in ("partial", "journal"))
-    with alone(out):
+    frames = {split: len(table) for split, table in tables.items()}
+    with under_construction(out, config.resume, config.overwrite) as (partial, journal):
         provenance = _provenance(reader, config, center)
-        if not (partial.exists() and config.resume):
-            _make_room(partial, journal, config.overwrite)
-        writer = _begin(partial, reader, tables, codec, provenance)
-        journal.mkdir(exist_ok=True)
+        make = functools.partial(_skeleton, reader=reader, frames=frames, codec=codec, provenance=provenance)
+        writer = begin(partial, make, provenance, codec, frames)
         tasks = {split: _tasks(reader, partial, split, table, center, journal) for split, table in tables.items()}
-        _work([task for split in tasks.values() for task in split], reader.spec.name, config)
-        summary = ConvertSummary(out, {split: len(table) for split, table in tables.items()})
+        every = [task for split in tasks.values() for task in split]
+        work(every, journal, f"convert {reader.spec.name}", config.scheduler, config.workers)
+        summary = Summary(out, frames)
         for split, table in tables.items():
             shards = [Shard.read(task.entry) for task in tasks[split]]
             writer.write_columns(split, _columns(reader.spec, table, shards), {"center_xyz": center.attributes})
             summary.problems += [problem for shard in shards for problem in shard.problems]
             summary.remarks += _remarks(reader, split, full[split], table)
         writer.finish()
-        remove(journal)
-        take_place(partial, out)
     return summary
+
+
+def _skeleton(path: Path, reader: Reader, frames: Mapping[str, int], codec: str, provenance: Mapping[str, Any]) -> None:
+    """A new store with its splits, still empty."""
+    camera = reader.spec.camera
+    writer = StoreWriter(path, reader.spec, camera, reader.release, provenance, codec)
+    for name, count in frames.items():
+        writer.create_split(name, count, (camera.height, camera.width), reader.depth_dtype)
 
 
 def _chosen(split: str, table: FrameTable, config: ConvertConfig) -> FrameTable:
@@ -176,68 +150,11 @@ def _chosen(split: str, table: FrameTable, config: ConvertConfig) -> FrameTable:
     return table[: config.limit]
 
 
-def _make_room(partial: Path, journal: Path, overwrite: bool) -> None:
-    """Remove what an interrupted conversion left, if that is asked for.
-
-    Raises:
-        HandbenchError: if there is one and nothing says what to do with it.
-    """
-    if partial.exists() and not overwrite:
-        raise HandbenchError(
-            f"{partial} is an interrupted conversion; pass --resume to go on with it, or --overwrite to start again"
-        )
-    remove(partial)
-    remove(journal)
-
-
-def _begin(
-    partial: Path, reader: Reader, tables: Mapping[str, FrameTable], codec: str, provenance: Mapping[str, Any]
-) -> StoreWriter:
-    """The store under construction: a new one, or the one that was interrupted.
-
-    Raises:
-        HandbenchError: if that one was begun with other options.
-    """
-    camera = reader.spec.camera
-    frames = {name: len(table) for name, table in tables.items()}
-    if not partial.exists():
-        with whole_or_nothing(partial) as skeleton:
-            writer = StoreWriter(skeleton, reader.spec, camera, reader.release, provenance, codec)
-            for name, count in frames.items():
-                writer.create_split(name, count, (camera.height, camera.width), reader.depth_dtype)
-    writer = StoreWriter.resume(partial)
-    if (writer.provenance, writer.codec, writer.frames) != (provenance, codec, frames):
-        raise HandbenchError(
-            f"{partial} was begun with other options or from other raw files; "
-            "repeat the first command, or start again with --overwrite"
-        )
-    return writer
-
-
 def _tasks(
     reader: Reader, store: Path, split: str, table: FrameTable, center: Center, journal: Path
 ) -> list[ShardTask]:
     starts = range(0, len(table), SHARD_FRAMES)
     return [ShardTask(reader, store, split, s, table[s : s + SHARD_FRAMES], center, journal) for s in starts]
-
-
-def _work(tasks: Sequence[ShardTask], name: str, config: ConvertConfig) -> None:
-    """Do what the journal does not say is done."""
-    todo = [task for task in tasks if not task.entry.exists()]
-    total, left = (sum(len(task.table) for task in some) for some in (tasks, todo))
-    try:
-        with progress(f"convert {name}", total, "frames") as advance:
-            advance(total - left)
-            run(todo, config.scheduler, config.workers, advance)
-    except KeyboardInterrupt:
-        done = sum(len(task.table) for task in tasks if task.entry.exists())
-        raise Interrupted(
-            f"stopped; {done:,} of {total:,} frames are done, the same command with --resume goes on"
-        ) from None
-    except OSError as error:
-        raise HandbenchError(
-            f"the conversion stopped: {error}; when that is mended, the same command with --resume goes on"
-        ) from error
 
 
 def _columns(spec: DatasetSpec, table: FrameTable, shards: Sequence[Shard]) -> dict[str, npt.NDArray[Any]]:

@@ -1,12 +1,7 @@
-"""The work of one shard: read its frames, check them, write them, and note what became of them.
-
-A shard is done when its entry in the journal is there. The depth is written first, the entry appears whole or not at
-all, and the same frames give the same bytes: so a conversion can be killed at any moment and gone on with.
-"""
+"""The work of one shard of a conversion: read its frames, check them, write them, and note what became of them."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from handbench.camera import xyz_to_uvd
-from handbench.console import whole_or_nothing
+from handbench.converters.journal import Problem, Shard, entry_path
 from handbench.converters.protocol import Reader
 from handbench.errors import FrameError
-from handbench.preprocess.center import com_iterated_xyz, com_xyz, in_image, mean_joint_xyz
+from handbench.preprocess.center import box_holds_depth, com_iterated_xyz, com_xyz, in_image, mean_joint_xyz
 from handbench.store import FrameStatus, FrameTable
 from handbench.store.writer import write_depth
 
@@ -52,45 +47,6 @@ class Center:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """A frame that is not OK: its key, what is wrong, and where."""
-
-    frame_key: str
-    status: FrameStatus
-    message: str
-
-
-@dataclass(frozen=True)
-class Shard:
-    """What became of the frames of one shard.
-
-    Attributes:
-        status: (n,) values of `FrameStatus`.
-        center_xyz: (n, 3) mm, camera frame; NaN where none was found.
-        problems: the frames that are not OK.
-    """
-
-    status: npt.NDArray[np.uint8]
-    center_xyz: npt.NDArray[np.float64]
-    problems: list[Problem]
-
-    def write(self, path: Path) -> None:
-        """Put the entry into the journal, whole or not at all."""
-        problems = [(problem.frame_key, int(problem.status), problem.message) for problem in self.problems]
-        entry = {"status": self.status.tolist(), "center_xyz": self.center_xyz.tolist(), "problems": problems}
-        with whole_or_nothing(path) as partial:
-            partial.write_text(json.dumps(entry), encoding="utf-8")  # Python writes every digit, and NaN
-
-    @classmethod
-    def read(cls, path: Path) -> Shard:
-        """The entry that `write` left."""
-        entry = json.loads(path.read_text(encoding="utf-8"))
-        problems = [Problem(key, FrameStatus(status), message) for key, status, message in entry["problems"]]
-        centers = np.array(entry["center_xyz"], dtype=np.float64).reshape(-1, 3)
-        return cls(np.array(entry["status"], dtype=np.uint8), centers, problems)
-
-
-@dataclass(frozen=True)
 class ShardTask:
     """The work of one shard. It is small, shares nothing, and can run anywhere that sees the raw tree and the store.
 
@@ -115,13 +71,18 @@ class ShardTask:
     @property
     def entry(self) -> Path:
         """Where the journal says that this shard is done."""
-        return self.journal / f"{self.split}-{self.start:08d}.json"
+        return entry_path(self.journal, self.split, self.start)
+
+    @property
+    def count(self) -> int:
+        """How many frames the shard has."""
+        return len(self.table)
 
     def __call__(self) -> int:
         """Read, check and write the frames of the shard; how many they are."""
-        centers, unread = np.full((len(self.table), 3), np.nan), dict[int, FrameError]()
-        write_depth(self.store, self.split, self.start, self._frames(centers, unread))
-        errors = {**self._flaws(centers), **unread}
+        centers, unread, empty = np.full((self.count, 3), np.nan), dict[int, FrameError](), dict[int, FrameError]()
+        write_depth(self.store, self.split, self.start, self._frames(centers, unread, empty))
+        errors = {**empty, **self._flaws(centers), **unread}
         status = np.full(len(self.table), FrameStatus.OK, dtype=np.uint8)
         problems = []
         for i in sorted(errors):
@@ -130,19 +91,29 @@ class ShardTask:
         Shard(status, centers, problems).write(self.entry)
         return len(self.table)
 
-    def _frames(self, centers: npt.NDArray[np.float64], unread: dict[int, FrameError]) -> Iterator[npt.NDArray[Any]]:
-        """The depth of each frame, (H, W) mm, empty if it cannot be read. Fills in the centres, and why it cannot."""
+    def _frames(
+        self, centers: npt.NDArray[np.float64], unread: dict[int, FrameError], empty: dict[int, FrameError]
+    ) -> Iterator[npt.NDArray[Any]]:
+        """The depth of each frame, (H, W) mm, zeros if it cannot be read.
+
+        Fills in the centres, why a frame cannot be read, and whose box is empty.
+        """
         camera = self.reader.spec.camera
-        empty = np.zeros((camera.height, camera.width), dtype=self.reader.depth_dtype)
+        nothing = np.zeros((camera.height, camera.width), dtype=self.reader.depth_dtype)
         for i in range(len(self.table)):
             try:
                 depth = self.reader.depth(str(self.table.image[i]))
             except FrameError as error:
                 unread[i] = error
-                yield empty
+                yield nothing
             else:
                 centers[i] = self._center(i, depth)
+                if in_image(centers[i], camera) and not box_holds_depth(depth, centers[i], self._cube(i), camera):
+                    empty[i] = FrameError("the box around its centre holds no depth", FrameStatus.BOX_EMPTY)
                 yield depth
+
+    def _cube(self, i: int) -> npt.NDArray[np.float64]:
+        return np.full(3, self.reader.spec.cube_of(str(self.table.subject[i])))
 
     def _scored(self) -> npt.NDArray[np.float32]:
         return self.table.joints_xyz[:, list(self.reader.spec.joints.scored)]
@@ -152,8 +123,7 @@ class ShardTask:
         if self.center.method == "com":
             return com_xyz(depth, camera, near, far)
         if self.center.method == "com-iterated":
-            cube = np.full(3, self.reader.spec.cube_of(str(self.table.subject[i])))
-            return com_iterated_xyz(depth, camera, near, far, cube)
+            return com_iterated_xyz(depth, camera, near, far, self._cube(i))
         return mean_joint_xyz(self.table.joints_xyz[i, list(self.reader.spec.joints.scored)])
 
     def _flaws(self, centers: npt.NDArray[np.float64]) -> dict[int, FrameError]:

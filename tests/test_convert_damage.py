@@ -21,9 +21,10 @@ from hypothesis import HealthCheck, given, settings
 from numpy.testing import assert_array_equal
 
 from handbench.converters import READERS, open_raw
-from handbench.converters.convert import ConvertConfig, ConvertSummary, convert
+from handbench.converters.convert import ConvertConfig, convert
 from handbench.converters.inspect import inspect
 from handbench.converters.inspection import Inspection
+from handbench.converters.journal import Summary
 from handbench.converters.protocol import Reader
 from handbench.errors import FrameError, HandbenchError
 from handbench.store import FrameStatus, Store
@@ -123,7 +124,7 @@ def look(root: Path) -> tuple[Inspection | None, str]:
     return attempt(lambda: inspect(root))
 
 
-def turn(tree: Tree, out: Path) -> tuple[ConvertSummary | None, str]:
+def turn(tree: Tree, out: Path) -> tuple[Summary | None, str]:
     """A conversion; it must account for every row of its store."""
     summary, message = attempt(lambda: convert(tree.reader, out, CONFIG))
     if summary is not None:
