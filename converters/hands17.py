@@ -149,7 +149,13 @@ class Hands17Reader:
         """
         layout = LAYOUTS[split]
         path = self.root / layout.folder / layout.listing
-        if layout.listing not in folder_names(path.parent):
+        there = folder_names(path.parent)
+        if layout.listing not in there and (other := there & {each.listing for each in LAYOUTS.values()}):
+            folders = " and ".join(f"{each.folder}/" for each in LAYOUTS.values())
+            raise HandbenchError(
+                f"{path.parent} holds {min(other)} and not {layout.listing}: {folders} are swapped, rename them"
+            )
+        if layout.listing not in there:
             raise HandbenchError(f"{path} is missing; it names the frames of {layout.images}/, so they cannot be read")
         return path
 

@@ -165,6 +165,9 @@ class IcvlReader:
         folder = self.root / self._folder(split)
         present = folder_names(folder)
         found = [folder / name for name in _LABELS[split] if name in present]
+        if not found and any(present.intersection(names) for names in _LABELS.values()):
+            folders = " and ".join(f"{each}/" for each in _FOLDERS.values())
+            raise HandbenchError(f"{folder} holds the labels of the other split: {folders} are swapped, rename them")
         if not found:
             raise HandbenchError(f"{folder} has no labels: none of {', '.join(_LABELS[split])}")
         return found if split == "test" else found[:1]

@@ -189,6 +189,14 @@ def test_icvl_in_both_layouts(tmp_path: Path) -> None:
         assert "train: 7 frames, published are 331,006" in "\n".join(inspection.findings)
 
 
+@pytest.mark.parametrize(("name", "one", "two"), [("icvl", "Training", "Testing"), ("hands17", "training", "frame")])
+def test_swapped_folders_are_found_by_their_labels(tmp_path: Path, name: str, one: str, two: str) -> None:
+    {"icvl": icvl, "hands17": hands17}[name].conformance_tree(tmp_path)
+    for old, new in ((one, "aside"), (two, one), ("aside", two)):
+        (tmp_path / old).rename(tmp_path / new)
+    assert findings(tmp_path).count(f"{one}/ and {two}/ are swapped, rename them") == 2
+
+
 def test_icvl_with_one_test_sequence_and_no_copies(tmp_path: Path) -> None:
     originals = tuple(name for name in icvl.TRAIN if name.count("/") == 1)
     icvl.write_new(tmp_path, originals)
