@@ -31,10 +31,24 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from handbench.camera import PRESETS
+from handbench.datasets import dataset
+from handbench.synth.config import SynthConfig
+from handbench.synth.frames import SyntheticFrames
+from handbench.synth.sensor import SENSORS, see
+
 REACH_MM = 200.0  # of the nearest object from its nearest point
 JUMP_MM = 80.0  # to a surface behind
 SMOOTH_MM = 6.0  # differences beyond are no noise
 WINDOW_PX = 32  # beside a border
+
+FRAMES = 24  # synthetic ones of each sensor
+LIKE_REAL = {
+    "carmine": ("nyu", "open", (740.0, 800.0), dataset("nyu").camera),
+    "sr300": ("hands17", "victory", (565.0, 600.0), dataset("hands17").camera),
+    "kinect2": ("nyu", "open", (600.0, 650.0), PRESETS["kinect2"]),
+}
+"""Data set whose hands are shown, gesture, distance of the palm in mm, and camera, as in the real frames."""
 
 Depth = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -172,6 +186,16 @@ def row(name: str, measures: Measures) -> str:
     return f"| {name} | {' | '.join(f'{value:.2f}' for value in astuple(measures))} |"
 
 
+def synthetic_frames(sensor: str) -> Iterator[tuple[Depth, Depth]]:
+    """Frames of hands as far away and as open as the real ones: exact, and as the sensor sees them."""
+    name, gesture, distance_mm, camera = LIKE_REAL[sensor]
+    frames = SyntheticFrames(SynthConfig(name, FRAMES, key_frames=1, gesture=gesture, distance_mm=distance_mm))
+    for row in range(FRAMES):
+        exact = frames.exact_depth("train", row, camera)
+        seen = see(exact, SENSORS[sensor], camera, np.random.default_rng(row))
+        yield np.rint(exact.astype(np.float64)), np.rint(seen.astype(np.float64))
+
+
 def main(root: Path) -> None:
     """Print the table."""
     names = [field.name.replace("_", " ") for field in fields(Measures)]
@@ -180,7 +204,10 @@ def main(root: Path) -> None:
     for sensor, depth in real_frames(root):
         real.setdefault(sensor, []).append(Measures.of(depth))
     for sensor, found in real.items():
-        print(row(f"{sensor}, real", mean_of(found)))
+        exact, seen = zip(*synthetic_frames(sensor), strict=True)
+        print(row(f"{sensor}, {len(found)} real", mean_of(found)))
+        print(row(f"{sensor}, {FRAMES} synthetic", mean_of([Measures.of(depth) for depth in seen])))
+        print(row("the same, exact", mean_of([Measures.of(depth) for depth in exact])))
 
 
 if __name__ == "__main__":

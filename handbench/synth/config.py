@@ -18,8 +18,9 @@ BACKGROUNDS = ("person", "wall", "empty")
 NEAREST_MM = 150.0
 """Nearer to the camera the palm cannot be, or fingers would reach behind the camera."""
 
-_PALM_MM = 81.3  # as NYU's first test subject
 _SMALL = 5 / 6  # NYU's second test subject, on its labels
+_MSRA_SIZE = 0.86  # of its largest hands: open, they fit into the crop cube of 200 mm
+_MIDDLE_SIZE = {"icvl": 1.0, "hands17": 0.9}
 _SPREAD = 0.08  # of the size of hands, where the data set says nothing
 _ICVL_TRAIN = (  # as in the authors' labels.txt
     *("201403121135", "201403121140", "201405151126", "201406030937", "201406031456", "201406031503"),
@@ -141,9 +142,10 @@ def evenly(frames: int, parts: int) -> list[int]:
     return [frames * (i + 1) // parts - frames * i // parts for i in range(parts)]
 
 
-def size_of(seed: int, person: int) -> float:
-    """The size of a person's hand where the data set does not say."""
-    return float(1 + _SPREAD * np.random.default_rng((seed, 1001, person)).uniform(-1.5, 1))
+def size_of(config: SynthConfig, person: int) -> float:
+    """The size of a person's hand where the data set does not say; most fit open into the crop cube."""
+    spread = _SPREAD * np.random.default_rng((config.seed, 1001, person)).uniform(-1.5, 1)
+    return float(_MIDDLE_SIZE[config.name] * (1 + spread))
 
 
 def _nyu(config: SynthConfig, test: int, subjects: int) -> dict[str, list[Run]]:
@@ -165,7 +167,7 @@ def _icvl(config: SynthConfig, test: int, subjects: int) -> dict[str, list[Run]]
 
     def run(split: str, sequence: str, person: int, frames: int, stream: int) -> Run:
         stem = f"{split}/{sequence}/image_"
-        return Run(person, size_of(config.seed, person), "", sequence, config.gesture, stem, 4, 0, frames, stream)
+        return Run(person, size_of(config, person), "", sequence, config.gesture, stem, 4, 0, frames, stream)
 
     counts = evenly(config.frames, len(_ICVL_TRAIN))
     train = [run("train", s, 1 + i % subjects, counts[i], i) for i, s in enumerate(_ICVL_TRAIN)]
@@ -184,7 +186,7 @@ def _msra(config: SynthConfig, test: int, subjects: int) -> dict[str, list[Run]]
     for i, frames in enumerate(counts):
         person, gesture = divmod(i, len(gestures))
         name, subject = gestures[gesture], f"P{person}"
-        size = spec.cube_of(subject) / spec.cube_of("P0")
+        size = _MSRA_SIZE * spec.cube_of(subject) / spec.cube_of("P0")
         runs.append(Run(person, size, subject, name, name, f"{subject}/{name}/", 6, 0, frames, i))
     return {"all": runs}
 
@@ -197,7 +199,7 @@ def _hands17(config: SynthConfig, test: int, subjects: int) -> dict[str, list[Ru
         first = 1
         for i, count in enumerate(evenly(frames, people)):
             subject = f"seen-{i + 1}" if i < subjects else f"unseen-{i + 1 - subjects}"
-            size, stem = size_of(config.seed, i + 1), f"{split}/image_D"
+            size, stem = size_of(config, i + 1), f"{split}/image_D"
             made.append(Run(i + 1, size, subject, "", config.gesture, stem, 8, first, count, i))
             first += count
         return made

@@ -14,6 +14,7 @@ from itertools import accumulate
 import numpy as np
 import numpy.typing as npt
 
+from handbench.camera import Camera
 from handbench.datasets import dataset
 from handbench.synth.config import Run, SynthConfig
 from handbench.synth.hand import Floats, Ints
@@ -75,15 +76,15 @@ class SyntheticFrames:
         rng = np.random.default_rng((config.seed, self.splits.index(split), _NOISE, row))
         return see(self.exact_depth(split, row), SENSORS[SENSOR_OF[config.name]], self.spec.camera, rng)
 
-    def exact_depth(self, split: str, row: int) -> npt.NDArray[np.float32]:
-        """The same before any fault of the sensor."""
+    def exact_depth(self, split: str, row: int, camera: Camera | None = None) -> npt.NDArray[np.float32]:
+        """The same before any fault of the sensor, for the data set's camera or another one at its place."""
         run, number = self._find(split, row)
         vertices, hands_xyz = _block(self.config, run, _stream(self, split, run), number // _BLOCK)
         in_block = number % _BLOCK
         skin = vertices[in_block]
         behind, faces = self._background(run, skin, hands_xyz[in_block])
-        mine = _faces(self.config, run)
-        return render(np.concatenate((skin, behind)), np.concatenate((mine, faces + len(skin))), self.spec.camera)
+        faces = np.concatenate((_faces(self.config, run), faces + len(skin)))
+        return render(np.concatenate((skin, behind)), faces, camera or self.spec.camera)
 
     def _find(self, split: str, row: int) -> tuple[Run, int]:
         ends = list(accumulate(run.frames for run in self.runs[split]))

@@ -75,6 +75,7 @@ def _draw(
         scale = 1.0 / area
         left, right = max(np.ceil(min(u0, u1, u2)), 0.0), min(np.floor(max(u0, u1, u2)), width - 1.0)
         top, bottom = max(np.ceil(min(v0, v1, v2)), 0.0), min(np.floor(max(v0, v1, v2)), height - 1.0)
+        w0, w1, w2 = 1.0 / z0, 1.0 / z1, 1.0 / z2
         # how much a weight grows from one column to the next
         s0, s1, s2 = (v1 - v2) * scale, (v2 - v0) * scale, (v0 - v1) * scale
         for v in range(int(top), int(bottom) + 1):
@@ -91,6 +92,6 @@ def _draw(
                 a1 = ((u2 - u) * (v0 - v) - (u0 - u) * (v2 - v)) * scale
                 a2 = ((u0 - u) * (v1 - v) - (u1 - u) * (v0 - v)) * scale
                 if a0 >= 0.0 and a1 >= 0.0 and a2 >= 0.0:
-                    z = 1.0 / (a0 / z0 + a1 / z1 + a2 / z2)
+                    z = 1.0 / (a0 * w0 + a1 * w1 + a2 * w2)
                     if image[v, u] == 0.0 or z < image[v, u]:
                         image[v, u] = z
