@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare-stores": ("handbench.converters.store_commands:compare_stores", "Say whether two stores hold the same."),
     "export": ("handbench.converters.store_commands:export", "Write a store as raw tree, HDF5 or label text."),
     "centers": ("handbench.converters.centers_command:centers", "Replace the hand centres of a store."),
+    "windows": ("handbench.converters.windows_command:windows", "Cut the frames of a store to windows for training."),
     "train": ("handbench.srn.command:train", "Train SRN on a store."),
     "predict": ("handbench.srn.command:predict", "Predict the joints of every frame of a store."),
     "model": ("handbench.srn.model_command:model", "Say what a network is and costs; take one in from elsewhere."),
