@@ -75,6 +75,8 @@ def test_sets_are_typed_and_applied_in_order() -> None:
     ("text", "message"),
     [
         ("optim.learning_rate=0.1", "unknown key 'optim.learning_rate'.*epochs, batch_size, lr,"),
+        ("optimiser.lr=0.1", "did you mean 'optim'"),
+        ("model.stagse=3", "did you mean 'stages'"),
         ("optimiser.lr=0.1", "unknown key 'optimiser'.*seed, model, augment, optim, data"),
         ("optim.lr.x=1", "unknown key 'optim.lr.x'.*optim.lr is not a table"),
         ("optim=1", "optim is 1, it must be a table; its keys are epochs"),

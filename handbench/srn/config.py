@@ -7,6 +7,7 @@ import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -264,11 +265,14 @@ _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: 
 
 
 def _known(table: Any, name: str, where: str) -> Any:
-    if not isinstance(table, Mapping) or name not in table:
-        key = f"{where}.{name}".lstrip(".")
-        allowed = f"the keys there are {', '.join(table)}" if isinstance(table, Mapping) else f"{where} is not a table"
-        raise HandbenchError(f"unknown key {key!r} in the configuration; {allowed}")
-    return table[name]
+    if isinstance(table, Mapping) and name in table:
+        return table[name]
+    key = f"{where}.{name}".lstrip(".")
+    if not isinstance(table, Mapping):
+        raise HandbenchError(f"unknown key {key!r} in the configuration; {where} is not a table")
+    nearest = get_close_matches(name, map(str, table), n=1)
+    meant = f"did you mean {nearest[0]!r}? " if nearest else ""
+    raise HandbenchError(f"unknown key {key!r} in the configuration; {meant}the keys there are {', '.join(table)}")
 
 
 def _listed(cls: type[Any]) -> str:
