@@ -18,6 +18,8 @@ from handbench.errors import HandbenchError
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("converters", "eval", "plots")
+TORCH = (("handbench", "srn"), ("handbench", "loading"))
+TORCH_MODULES = {Path("handbench/preprocess/torch_crop.py"), Path("handbench/arrays.py")}  # arrays: as a type only
 HEAVY = ("torch", "matplotlib", "pandas", "dask", "zarr", "cv2", "scipy")
 
 
@@ -148,8 +150,7 @@ def test_direction_of_imports(path: Path) -> None:
     own = path.relative_to(ROOT).parts[0]
     names = imported(path.read_text(encoding="utf-8"), package_of(path))
     assert not {name for name in names for room in ROOMS if room != own and in_room(name, room)}
-    # arrays.py names torch's tensor as a type only.
-    if not path.is_relative_to(ROOT / "handbench" / "srn") and path != ROOT / "handbench" / "arrays.py":
+    if path.relative_to(ROOT).parts[:2] not in TORCH and path.relative_to(ROOT) not in TORCH_MODULES:
         assert not {name for name in names if name.split(".")[0] in ("torch", "torchvision")}
 
 

@@ -15,11 +15,11 @@ from handbench.camera import uvd_to_xyz
 from handbench.cli import main
 from handbench.datasets import dataset
 from handbench.errors import HandbenchError
+from handbench.loading import HandDataset
 from handbench.predictions import read_predictions
 from handbench.scores import joint_error
 from handbench.srn.checkpoint import load_checkpoint, read_card
 from handbench.srn.config import TrainConfig, load_config
-from handbench.srn.data import HandCrops
 from handbench.srn.loss import stage_losses
 from handbench.srn.run import Epoch, RunFolder
 from handbench.srn.train import best_epoch, start, step_through, train
@@ -111,8 +111,8 @@ def test_stopping_in_the_middle_of_an_epoch_leaves_a_run_to_go_on_with(
 def test_one_batch_is_learnt_by_heart(store: Path) -> None:
     """Eight hands turned at random, to a third of the loss of their mean pose: that takes looking at the images."""
     config = small("optim.lr=0.03")
-    crops = HandCrops(store, "train", 64, config.augment)
-    batch = torch.utils.data.default_collate([crops[1, row] for row in (0, 1, 3, 4, 5, 6, 7, 8)])
+    frames = HandDataset(store, "train", 64, augment=config.augment)
+    batch = torch.utils.data.default_collate([frames[1, place] for place in range(8)])
     mean_pose = batch["target"].mean(dim=0).expand(8, -1, -1)
     training = start(config, 14, CPU)
     for _ in range(50):

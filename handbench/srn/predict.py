@@ -14,10 +14,11 @@ import torch
 from handbench.camera import xyz_to_uvd
 from handbench.console import note, progress
 from handbench.errors import HandbenchError
+from handbench.loading import HandDataset, Sample, croppable_rows, stored_box
 from handbench.predictions import Predictions
 from handbench.preprocess import HandBox
 from handbench.srn.checkpoint import load_checkpoint, require_joints
-from handbench.srn.data import HandCrops, Sample, batches, croppable_rows, in_order, scored_names, stored_box
+from handbench.srn.data import batches, scored_names
 from handbench.srn.model import SRN
 from handbench.srn.run import CHECKPOINTS, RunFolder
 from handbench.store import Store
@@ -48,10 +49,10 @@ def predict(
     split = store[split_name]
     joints = scored_names(store)
     require_joints(card, joints, store.spec.name, checkpoint)
-    rows = croppable_rows(split)
+    rows = croppable_rows(store, split)
     uvd = np.full((len(split), len(joints), 3), np.nan)
-    crops = HandCrops(store_path, split_name, card.config.model.crop_size)
-    loader = batches(crops, in_order(rows), batch_size, workers, device)
+    frames = HandDataset(store_path, split_name, card.config.model.crop_size, rows)
+    loader = batches(frames, None, batch_size, workers, device)
     with progress(f"predict {split_name}", len(rows), "frames") as advance:
         xyz = predict_xyz(model, loader, stored_box(split, rows), device, advance)
     uvd[rows] = xyz_to_uvd(xyz, store.camera)

@@ -22,21 +22,12 @@ from torch.utils.tensorboard import SummaryWriter
 
 from handbench.console import note, progress
 from handbench.errors import HandbenchError
+from handbench.loading import EpochOrder, HandDataset, Sample, stored_box
 from handbench.preprocess import HandBox
 from handbench.scores import joint_error
 from handbench.srn.checkpoint import Card, save_checkpoint
 from handbench.srn.config import OptimConfig, TrainConfig
-from handbench.srn.data import (
-    EpochOrder,
-    HandCrops,
-    Sample,
-    batches,
-    hold_out,
-    in_order,
-    labelled_rows,
-    scored_names,
-    stored_box,
-)
+from handbench.srn.data import batches, hold_out, labelled_rows, scored_names
 from handbench.srn.loss import stage_losses
 from handbench.srn.model import SRN
 from handbench.srn.predict import predict_xyz
@@ -143,18 +134,20 @@ def choose_frames(store_path: Path, config: TrainConfig, device: torch.device) -
     """
     store, data = Store(store_path), config.data
     split, scored = store["train"], list(store.spec.joints.scored)
-    rows, held_out = hold_out(labelled_rows(split, scored), data.validation_fraction, data.validation_blocks)
+    rows, held_out = hold_out(
+        labelled_rows(store, split, config.augment), data.validation_fraction, data.validation_blocks
+    )
     if not len(rows):
         raise HandbenchError(f"{store_path} has no labelled frames to train on in split train ({len(split)} frames)")
     size, batch_size = config.model.crop_size, config.optim.batch_size
-    augmented = HandCrops(store_path, "train", size, config.augment, config.seed, data.cache)
-    upright = HandCrops(store_path, "train", size, cache=data.cache)
+    augmented = HandDataset(store_path, "train", size, rows, config.augment, config.seed, data.cache)
+    upright = HandDataset(store_path, "train", size, held_out, cache=data.cache)
     order = EpochOrder(rows, config.seed)
     return Frames(
         store,
         order,
         batches(augmented, order, batch_size, data.workers, device),
-        batches(upright, in_order(held_out), batch_size, data.workers, device),
+        batches(upright, None, batch_size, data.workers, device),
         stored_box(split, held_out),
         split.joints_xyz[held_out][:, scored],
     )

@@ -1,0 +1,139 @@
+"""Batches from windows that lie in memory, on the host or on the device: no workers, no files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from handbench.loading.dataset import Sample
+from handbench.loading.order import EpochOrder
+from handbench.loading.samples import Labels, Recipe, Rows, croppable_rows, plan
+from handbench.preprocess import AugmentConfig
+from handbench.preprocess.torch_crop import crop_tensor, to_device
+from handbench.preprocess.windows import Margin, Reach, cut_window
+from handbench.store import Split, Store
+from handbench.store.windows import check_margin
+
+_BLOCK = 32  # windows on their way to the device
+_CPU = torch.device("cpu")
+
+
+class ResidentBatches:
+    """All windows of a split in memory, and an endless source of augmented batches. Set `epoch` before iterating.
+
+    The batches are those of a `HandDataset` with the same rows, seed and order, bit for bit. On a CPU the crops are
+    made by OpenCV in threads, on a GPU by one gather; the host then only draws numbers and never waits.
+
+    Windows are held as they are stored; whole frames are cut to windows while they are read, of the side that the
+    augmentation needs.
+
+    Args:
+        store: path of a store, of windows or of whole frames.
+        split: name of the split.
+        size: side S of the crop, px.
+        batch_size: samples in a batch.
+        rows: of the split; None = all that can be cropped.
+        augment: ranges of the random boxes; None = the box of the store, upright.
+        seed: of the order and of the random boxes.
+        shuffle: False = in the order of `rows`.
+        drop_last: leave out a last batch that is not full.
+        device: where windows and batches lie.
+        dtype: of the depth: float32, float16 or bfloat16.
+        threads: for reading, and for cropping on a CPU; None = one a core, at most 8.
+
+    Attributes:
+        rows: (n,) of the split.
+        epoch: of the order and the augmentation; 0 at first.
+        windows: (n, side, side) on the device.
+
+    Raises:
+        HandbenchError: if there is no such split, its windows have no room for the augmentation, or a frame is damaged.
+    """
+
+    def __init__(
+        self,
+        store: Path,
+        split: str,
+        size: int,
+        batch_size: int,
+        rows: Rows | None = None,
+        augment: AugmentConfig | None = None,
+        seed: int = 0,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        device: torch.device = _CPU,
+        dtype: torch.dtype = torch.float32,
+        threads: int | None = None,
+    ) -> None:
+        opened = Store(store)
+        check_margin(opened, augment)
+        frames = opened[split]
+        self.rows = croppable_rows(opened, frames, augment) if rows is None else rows
+        self.epoch = 0
+        self._batch_size, self._drop_last, self._dtype = batch_size, drop_last, dtype
+        self._threads = threads or min(8, os.cpu_count() or 1)
+        self._recipe = Recipe(size, augment, seed)
+        self._order = EpochOrder(self.rows, seed) if shuffle else None
+        labels = Labels.of(opened, frames, self.rows)
+        side = opened.windows.side if opened.windows else None
+        if side is None:
+            labels, side = _smaller(labels, augment, max(frames.image))
+        self._labels = labels
+        self.windows = _load(frames, labels, side, device, self._threads)
+
+    def __len__(self) -> int:
+        full, rest = divmod(len(self.rows), self._batch_size)
+        return full + (rest > 0 and not self._drop_last)
+
+    def __iter__(self) -> Iterator[Sample]:
+        places = np.arange(len(self.rows))
+        if self._order is not None:
+            self._order.epoch = self.epoch
+            places = self._order.places()
+        epoch = self.epoch
+        for start in range(0, len(self) * self._batch_size, self._batch_size):
+            yield self.batch(places[start : start + self._batch_size], epoch)
+
+    def batch(self, places: Rows, epoch: int) -> Sample:
+        """The samples at some places of `rows`, on the device."""
+        batch = plan(self._labels, places, self._recipe, epoch)
+        if self.windows.device.type == "cpu":
+            windows = self.windows.numpy()
+            cut = batch.cut([windows[place] for place in places.tolist()], threads=self._threads)
+            depth = torch.from_numpy(cut).to(self._dtype)
+        else:
+            depth = crop_tensor(self.windows, places, **batch.crop, dtype=self._dtype)
+        tensors = {name: to_device(values, self.windows.device) for name, values in batch.tables.items()}
+        sample: Sample = {"depth": depth[:, None], **tensors}  # type: ignore[typeddict-item]  # all its other keys
+        return sample
+
+
+def _smaller(labels: Labels, augment: AugmentConfig | None, most: int) -> tuple[Labels, int]:
+    """Windows for whole frames: where they begin, and the side that holds every crop, at most `most` px."""
+    reach = Reach.of(labels.box.center_xyz, labels.box.cube, labels.camera, Margin.of(augment))
+    side = min(int(reach.side(labels.camera).max(initial=1)), most)
+    return labels.with_origins(reach.origins(side, labels.camera)), side
+
+
+def _load(split: Split, labels: Labels, side: int, device: torch.device, threads: int) -> torch.Tensor:
+    """Read the windows, block by block, so that no more than a block lies in memory twice."""
+
+    def read(place: int) -> npt.NDArray[Any]:
+        stored, first = split.window(int(labels.row[place]))
+        return cut_window(stored, labels.origin_uv[place] - first, side)
+
+    windows = torch.empty((0, side, side), dtype=torch.uint16, device=device)
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(labels), _BLOCK):
+            block = np.stack(list(pool.map(read, range(start, min(start + _BLOCK, len(labels))))))
+            if start == 0:  # the first tells the type
+                windows = torch.from_numpy(block[:1]).to(device).new_empty((len(labels), side, side))
+            windows[start : start + len(block)] = torch.from_numpy(block).to(device)
+    return windows
