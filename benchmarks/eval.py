@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from handbench.camera import Camera, xyz_to_uvd
+from handbench.camera import Camera
 from handbench.datasets import dataset
 from handbench.eval.bootstrap import block_means
 from handbench.eval.inputs import read_labels
@@ -127,23 +127,24 @@ def run(*args: object) -> None:
 
 
 def time_hands17(folder: Path) -> None:
-    """295,510 frames of 21 joints against a store, in a process of its own; the frames are copies of 1,000."""
+    """A submission of 295,510 frames, xyz after names, against a store; the frames are copies of 1,000."""
     spec = dataset("hands17")
     frames = spec.protocols[0].frames
     rng = np.random.default_rng(0)
     some = rng.uniform(-90, 90, (1000, 21, 3)) + np.array([0.0, 0.0, 500.0])
     xyz = np.resize(some, (frames, 21, 3)).astype(np.float32)
-    uvd = xyz_to_uvd(some + rng.normal(0, 5, some.shape), spec.camera).reshape(1000, -1)
-    lines = [" ".join(f"{value:.3f}" for value in row) for row in uvd]
+    rows = [
+        "\t".join(f"{value:.4f}" for value in row) for row in (some + rng.normal(0, 5, some.shape)).reshape(1000, -1)
+    ]
     prediction = folder / "Mine.txt"
     with prediction.open("w") as file:
-        for first in range(0, frames, 1000):
-            file.write("\n".join(lines[: frames - first]) + "\n")
+        for i in range(frames):
+            file.write(f"frame/images/image_D{i + 1:08d}.png\t{rows[i % 1000]}\t\n")
     writer = StoreWriter(folder / "hands17.zarr", spec, spec.camera, "", {})
     writer.create_split("test", frames, (480, 640))
     text = np.full(frames, "")
     columns: dict[str, npt.NDArray[np.generic]] = {
-        "frame_key": np.char.add("test/", np.arange(frames).astype(np.str_)),
+        "frame_key": np.array([f"test/image_D{i + 1:08d}" for i in range(frames)]),
         "subject": text,
         "sequence": text,
         "view": np.ones(frames, np.uint8),
@@ -157,7 +158,9 @@ def time_hands17(folder: Path) -> None:
     taken = seconds(partial(run, "eval", prediction, "--truth", folder / "hands17.zarr"))
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     megabytes = prediction.stat().st_size / 1e6
-    print(f"{frames:,} x 21 joints, text of {megabytes:.0f} MB: {taken:.2f} s, peak {peak:.0f} MiB, start included")
+    print(
+        f"{frames:,} x 21 joints, submission of {megabytes:.0f} MB: {taken:.2f} s, peak {peak:.0f} MiB, start included"
+    )
 
 
 # ---- resampling

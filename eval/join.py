@@ -22,13 +22,18 @@ class Joined:
 
     Attributes:
         truth: the labels; the part of them that the predictions are of.
-        pred_xyz: (N, J, 3) float64 mm, camera frame, N the frames of `truth`; NaN = not predicted.
+        uvd: (N, J, 3) float64 column px, row px, depth mm, N the frames of `truth`; NaN = not predicted.
         joined_by: "frame_key" or "line".
     """
 
     truth: Truth
-    pred_xyz: npt.NDArray[np.float64]
+    uvd: npt.NDArray[np.float64]
     joined_by: str
+
+    @property
+    def pred_xyz(self) -> npt.NDArray[np.float64]:
+        """(N, J, 3) float64 mm, camera frame."""
+        return uvd_to_xyz(self.uvd, self.truth.camera)
 
 
 def join(predictions: Predictions, truth: Truth) -> Joined:
@@ -49,13 +54,15 @@ def join(predictions: Predictions, truth: Truth) -> Joined:
         uvd = predictions.uvd
     _require_uvd(predictions.name, uvd, truth)
     _require_no_gaps(predictions.name, uvd, truth)
-    return Joined(truth, uvd_to_xyz(uvd, truth.camera), joined_by)
+    return Joined(truth, uvd, joined_by)
 
 
 def _join_by_key(predictions: Predictions, truth: Truth) -> npt.NDArray[np.float64]:
     """(N, J, 3) uvd in the order of the truth; NaN for a frame that is not predicted."""
     assert predictions.frame_key is not None
     assert truth.frame_key is not None
+    if predictions.frame_key == truth.frame_key:
+        return predictions.uvd
     row_of = {key: row for row, key in enumerate(truth.frame_key)}
     unknown = [key for key in predictions.frame_key if key not in row_of]
     if unknown:

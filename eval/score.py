@@ -84,7 +84,7 @@ def score_frames(predictions: Predictions, truth: Truth, stated: Mapping[str, An
     truth, spec = joined.truth, joined.truth.spec
     counts = slice(None) if truth.counts.all() else truth.counts  # a slice spares two copies of all joints
     labels = truth.joints_xyz[counts]
-    counted = tally(joined.pred_xyz[counts], labels, spec.joints.scored_edges)
+    counted = tally(joined.uvd[counts], truth.camera, labels, spec.joints.scored_edges)
     frames = counted.frame_errors()
     angles = viewpoints(labels, spec.joints)
     group = truth.group[counts]

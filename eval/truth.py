@@ -212,13 +212,19 @@ def _truth_of_store(path: Path, spec: DatasetSpec | None, split: str) -> Truth:
         spec=store.spec,
         published=published,
         camera=store.camera,
-        joints_xyz=frames.joints_xyz[:, list(store.spec.joints.scored)].astype(np.float64),
+        joints_xyz=_scored(frames.joints_xyz, store.spec.joints),
         group=group,
         flaw=titles[frames.status],
         frame_key=tuple(frames.frame_key.tolist()),
         source={"kind": "store", "file": path.name, "split": split, "release": store.release},
         breakdowns=_columns(frames, store.spec.name, published.group_kind),
     )
+
+
+def _scored(joints_xyz: npt.NDArray[np.float32], joints: JointSet) -> npt.NDArray[np.float64]:
+    """The scored joints of all; where these are all, without a copy in between."""
+    whole = joints.scored == tuple(range(len(joints)))
+    return (joints_xyz if whole else joints_xyz[:, list(joints.scored)]).astype(np.float64)
 
 
 def _columns(frames: Split, data_set: str, known: str) -> dict[str, npt.NDArray[np.str_]]:
