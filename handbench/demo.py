@@ -37,7 +37,7 @@ class Size:
 
 _PRESET = ("--preset", "quick")
 FULL = Size(1200, 200, 306, _PRESET, (*_PRESET, "--set", "model.stages=1"))
-QUICK = Size(200, 60, 153, _PRESET, (*_PRESET, "--set", "model.stages=1", "--set", "optim.epochs=2"))
+QUICK = Size(200, 60, 153, _PRESET, (*_PRESET, "--set", "model.stages=1"))
 
 
 def steps(out: Path, size: Size) -> list[Step]:
