@@ -41,6 +41,16 @@ def new_output(store: Store, out: Path, overwrite: bool) -> Iterator[Path]:
         raise HandbenchError(f"cannot write {out}: {error.strerror or error}; nothing of it was kept") from error
 
 
+def require_whole(store: Store) -> None:
+    """Refuse to pass windows off as frames.
+
+    Raises:
+        HandbenchError: if the store holds windows.
+    """
+    if store.windows:
+        raise HandbenchError(f"{store.path} holds windows; export the store of frames that they were cut out of")
+
+
 def write_raw_tree(store: Store, out: Path, overwrite: bool = False) -> str:
     """Write a store back as the raw tree of its data set; converted again it gives an equal store.
 
@@ -58,6 +68,7 @@ def write_raw_tree(store: Store, out: Path, overwrite: bool = False) -> str:
         HandbenchError: if `out` exists, the data set has no writer, the frames do not fit the raw layout (one subject
             of NYU has gaps in its numbers), or the store is damaged.
     """
+    require_whole(store)
     splits = [store[name] for name in store.splits]
     without = 0
     with (

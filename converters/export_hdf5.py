@@ -12,7 +12,7 @@ import numpy as np
 import zarr
 
 from handbench.console import progress
-from handbench.converters.export import new_output
+from handbench.converters.export import new_output, require_whole
 from handbench.errors import HandbenchError
 from handbench.store import Split, Store
 from handbench.store.blocks import depth_blocks
@@ -38,6 +38,7 @@ def write_hdf5(store: Store, out: Path, overwrite: bool = False) -> str:
     Raises:
         HandbenchError: if `out` exists, or the store is damaged.
     """
+    require_whole(store)
     splits = [store[name] for name in store.splits]
     root = zarr.open_group(str(store.path), mode="r")
     with (

@@ -35,7 +35,7 @@ def write_tiny_store(
         bad_rows: rows of every split without an image.
     """
     spec = spec or dataset("nyu")
-    writer = StoreWriter(path, spec, CAMERA, "", {"maker": "tiny_store", "seed": seed})
+    writer = StoreWriter(path, spec, CAMERA, "", {"converter": "tiny_store", "maker": "tiny_store", "seed": seed})
     rng = np.random.default_rng(seed)
     for name, frames in (("train", train), ("test", test)):
         if frames:

@@ -73,6 +73,8 @@ def text(facts: dict[str, Any]) -> Iterator[str]:
     if facts["windows"]:
         ranges = (f"{name} {low:g} to {high:g}" for name, (low, high) in facts["windows"]["margin"].items())
         yield f"windows  {facts['windows']['side']} px square, for {', '.join(ranges)}"
+        for name, count in facts["windows"]["beyond"].items():
+            yield from [f"         {count:,} frames of {name} reach beyond theirs"] if count else []
     for name, split in facts["splits"].items():
         yield ""
         yield f"{name}: {split['frames']:,} frames, {split['first_frame']} to {split['last_frame']}"

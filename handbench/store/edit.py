@@ -61,11 +61,7 @@ def replace_centers(path: Path, new: Mapping[str, NewCenters]) -> None:
     """
     with alone(path):
         store = Store(path, recentering=True)
-        if store.windows:
-            raise HandbenchError(
-                f"{path} holds windows, cut about the centres that it has; replace the centres of the store that "
-                "it was made from, and make windows of that again"
-            )
+        require_frames(store)
         if left := [split for split in store.interrupted if split not in new]:
             raise HandbenchError(
                 f"{path}: replacing the centres of {', '.join(store.interrupted)} was interrupted; "
@@ -78,6 +74,19 @@ def replace_centers(path: Path, new: Mapping[str, NewCenters]) -> None:
             _replace(path, new)
         except OSError as error:
             raise HandbenchError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def require_frames(store: Store) -> None:
+    """Refuse to put other centres into a store of windows, which are cut about those it has.
+
+    Raises:
+        HandbenchError: if it holds windows.
+    """
+    if store.windows:
+        raise HandbenchError(
+            f"{store.path} holds windows, cut about the centres that it has; replace the centres of the store that "
+            "it was made from, and make windows of that again"
+        )
 
 
 def _replace(path: Path, new: Mapping[str, NewCenters]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
@@ -99,10 +99,12 @@ class WindowFacts:
     Attributes:
         side: of every window, px.
         margin: ranges of augmentation that they were made for, as `preprocess.windows.Margin.to_dict` gives them.
+        beyond: by split, how many frames of status OK reach beyond their window within that margin.
     """
 
     side: int
     margin: Mapping[str, Sequence[float]]
+    beyond: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

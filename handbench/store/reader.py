@@ -143,9 +143,19 @@ class Split:
         return self._column("status", np.uint8)
 
     @property
+    def depth_dtype(self) -> np.dtype[Any]:
+        """uint16, or float32 where the raw depth has fractions of a mm."""
+        return self._depth.dtype
+
+    def attributes(self, column: str) -> dict[str, Any]:
+        """What the store says of one of its tables: units, meaning, for centres their method."""
+        attributes: dict[str, Any] = self._group[column].attrs.asdict()
+        return attributes
+
+    @property
     def center_method(self) -> str:
         """How `center_xyz` was found: "com", "gt-mean" and so on (docs/store.md)."""
-        return str(self._group["center_xyz"].attrs["center_method"])
+        return str(self.attributes("center_xyz")["center_method"])
 
     @property
     def usable(self) -> npt.NDArray[np.bool_]:

@@ -27,7 +27,7 @@ def check_margin(store: Store, augment: AugmentConfig | None) -> None:
     if lacking:
         raise HandbenchError(
             f"{store.path} holds windows without room for this augmentation: {'; '.join(lacking)}; make windows for it "
-            "('handbench windows SOURCE OUT --augment CONFIG.toml'), or narrow its ranges"
+            "('handbench windows SOURCE OUT --margin CONFIG.toml'), or narrow its ranges"
         )
 
 
