@@ -8,8 +8,8 @@ from typing import Any
 import rich_click as click
 
 from handbench.console import claim_output, note, overwrite_option
-
-NAMES = ("nyu", "icvl", "msra", "hands17")
+from handbench.errors import HandbenchError
+from handbench.synth.config import BACKGROUNDS, NAMES, SynthConfig
 
 
 @click.command()
@@ -29,7 +29,7 @@ NAMES = ("nyu", "icvl", "msra", "hands17")
 @click.option("--gesture", default="", help="Hold this gesture all the time. Default: all in turn.")
 @click.option(
     "--background",
-    type=click.Choice(("person", "wall", "empty")),
+    type=click.Choice(BACKGROUNDS),
     help="What stands behind the hand. Default: as the data set shows it.",
 )
 @click.option("--distance", type=float, nargs=2, help="Nearest and farthest middle of the palm, mm.")
@@ -53,8 +53,6 @@ def synth(dataset: str, out: Path, direct: bool, resume: bool, overwrite: bool, 
     number.
     """
     from handbench.converters.schedule import check_scheduler
-    from handbench.errors import HandbenchError
-    from handbench.synth.config import SynthConfig
 
     scheduler, workers = options.pop("scheduler"), options.pop("workers")
     check_scheduler(scheduler)
@@ -81,7 +79,7 @@ def synth(dataset: str, out: Path, direct: bool, resume: bool, overwrite: bool, 
         click.echo(f"{out}: {frames} synthetic frames, rendered from a parametric hand: not {dataset.upper()} data")
 
 
-def _write_store(config: Any, out: Path, **how: Any) -> None:
+def _write_store(config: SynthConfig, out: Path, **how: Any) -> None:
     """The frames as a store; the centres are the means of the true joints, as a person stands behind the hand."""
     from handbench.converters.command import run_conversion
     from handbench.converters.synthetic import SyntheticReader

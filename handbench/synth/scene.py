@@ -9,8 +9,6 @@ import numpy as np
 
 from handbench.synth.hand import Floats, Ints
 
-BACKGROUNDS = ("empty", "person", "wall")
-
 _AROUND, _ALONG = 20, 12  # quads of each body
 _HEAD_MM = np.array([78.0, 112.0, 95.0])  # half axes; width, height and depth of a head: NASA-STD-3000, 50th percentile
 _TORSO_MM = np.array([205.0, 330.0, 115.0])
