@@ -5,9 +5,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from handbench.errors import ShapeError
+from handbench.synth.gestures import POSES_DEG, gesture_names, random_pose
 from handbench.synth.hand import BONES, CHAINS, Floats, Hand, hand_model
 from handbench.synth.joints import ANGLES, LIMITS_DEG, TIP_OF_MIDDLE, Joints
-from handbench.synth.poses import POSES_DEG, random_pose
 
 MEAN = hand_model().shape(np.zeros(20))
 JOINTS = Joints.of(MEAN)
@@ -90,7 +90,7 @@ def test_it_is_a_right_hand_with_its_palm_to_the_camera() -> None:
     fist = POSES_DEG["fist"].copy()
     fist[:2] = 0  # wrist straight
     vertices, _ = pose(fist)
-    assert (vertices[MEAN.mesh.tips[1:], 2] < -15).all()  # closed before the palm, not behind the back
+    assert (vertices[MEAN.mesh.tips[1:], 2] < -12).all()  # closed before the palm, not behind the back
 
 
 def test_tips_are_where_fingers_end() -> None:
@@ -138,7 +138,7 @@ def test_more_flexion_brings_each_fingertip_nearer_to_the_palm() -> None:
 
 def test_named_and_random_poses_keep_to_the_limits() -> None:
     rng = np.random.default_rng(0)
-    poses = np.stack([*POSES_DEG.values(), *(random_pose(rng) for _ in range(500))])
+    poses = np.stack([*POSES_DEG.values(), *(random_pose(rng, gesture_names("nyu"))[1] for _ in range(500))])
     low, high = LIMITS_DEG.T
     assert (poses >= low).all()
     assert (poses <= high).all()
@@ -147,7 +147,7 @@ def test_named_and_random_poses_keep_to_the_limits() -> None:
 
 def test_no_finger_of_a_random_pose_bends_backwards() -> None:
     rng = np.random.default_rng(1)
-    angles = np.stack([random_pose(rng) for _ in range(200)])
+    angles = np.stack([random_pose(rng, gesture_names("nyu"))[1] for _ in range(200)])
     _, heads = pose(angles)
     for first, middle, last in list(CHAINS.values())[1:]:
         base, end = heads[:, middle] - heads[:, first], heads[:, last] - heads[:, middle]

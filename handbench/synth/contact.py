@@ -18,7 +18,7 @@ from handbench.synth.joints import ANGLES, BONES_OF_ANGLES, LIMITS_DEG, Joints, 
 
 _PALM = 5  # part numbers: the fingers of CHAINS, then the palm
 _SOFT_MM = 1.5  # pads give way so far before joints do
-_PADS_MM = 3.5  # the same of two fingertips: capsules are thicker there than fingers
+_PADS_MM = 2.5  # the same of two fingertips: capsules are thicker there than fingers
 _TOUCH_MM = 0.3  # overlaps below this are left
 _ROUNDS = 25
 _GIVE = 0.7  # of the wanted change a round makes: several contacts share an angle

@@ -45,7 +45,6 @@ class Mesh:
         bones: (V, 6) the bone that each weight belongs to.
         parents: (21,) parent bone, -1 for the forearm; a parent comes before its children.
         tips: (5,) vertex at the end of each finger, in the order of `CHAINS`.
-        wrist_sides: (2,) vertex at the wrist on the little finger's side and on the thumb's.
     """
 
     faces: Ints
@@ -53,12 +52,6 @@ class Mesh:
     bones: Ints
     parents: Ints
     tips: Ints
-    wrist_sides: Ints
-
-    @property
-    def wrist_loop(self) -> Ints:
-        """(2,) vertices whose mean is the middle of the wrist."""
-        return self.wrist_sides
 
     def owners(self) -> Ints:
         """(V,) the bone that moves each vertex most."""
@@ -110,7 +103,7 @@ class Hand:
         mesh = self.mesh
         _skin(poses, self.vertices, self.heads, mesh.weights, mesh.bones, mesh.parents, vertices, heads)
         before = rotations.shape[:-3]
-        return vertices.reshape(*before, -1, 3), heads.reshape(*before, BONES, 3)
+        return vertices.reshape(*before, *self.vertices.shape), heads.reshape(*before, BONES, 3)
 
 
 @dataclass(frozen=True)
@@ -152,13 +145,12 @@ def hand_model() -> HandModel:
     """The hand that comes with handbench, read once."""
     with files("handbench.synth").joinpath("hand_shape_model.npz").open("rb") as file, np.load(file) as data:
         mean, basis = data["mean"].astype(np.float64), data["basis"].astype(np.float64)
-        faces, bones, parents, tips, sides = (
-            np.ascontiguousarray(data[name], dtype=np.intp)
-            for name in ("faces", "bones", "parents", "tips", "wrist_sides")
+        faces, bones, parents, tips = (
+            np.ascontiguousarray(data[name], dtype=np.intp) for name in ("faces", "bones", "parents", "tips")
         )
         weights = data["weights"].astype(np.float64)
     weights /= weights.sum(axis=1, keepdims=True)
-    return HandModel(mean, basis, Mesh(faces, weights, bones, parents, tips, sides))
+    return HandModel(mean, basis, Mesh(faces, weights, bones, parents, tips))
 
 
 def unit(vectors: Floats) -> Floats:

@@ -14,15 +14,14 @@ import numpy as np
 
 from handbench.datasets import dataset
 from handbench.errors import HandbenchError
-from handbench.synth.hand import CHAINS, WRIST, Floats, Ints, Mesh, hand_model
+from handbench.synth.hand import CHAINS, METACARPALS, WRIST, Floats, Ints, Mesh, hand_model
 
 Mixture = Mapping[str, float]
-"""Shares of landmarks, adding up to 1. Landmarks: "wrist", "wrist_little_side", "wrist_thumb_side", and for each
-finger (of `CHAINS`) "<finger>_1", "_2" and "_3", the heads of its bones, and "<finger>_end", the skin of its end."""
+"""Shares of landmarks, adding up to 1. Landmarks: "wrist", and for each finger (of `CHAINS`) "<finger>_1", "_2" and
+"_3", the heads of its bones, "<finger>_end", the skin of its end, and but for the thumb "<finger>_0", the head of its
+metacarpal."""
 
-_FOUR = ("index", "middle", "ring", "pinky")
-_INSIDE_TIP = {"3": 0.2, "end": 0.8}  # about 5 mm behind the skin of the fingertip
-_KNUCKLES = {f"{finger}_1": 0.25 for finger in _FOUR}
+_INSIDE_TIP = {"3": 0.25, "end": 0.75}  # about 7 mm behind the skin of the fingertip
 
 
 def _of(finger: str, shares: Mapping[str, float]) -> Mixture:
@@ -30,8 +29,12 @@ def _of(finger: str, shares: Mapping[str, float]) -> Mixture:
 
 
 def _palm(knuckles: float) -> Mixture:
-    """The point at a share of the way from the wrist to the mean of the four knuckles."""
-    return {"wrist": 1 - knuckles} | {name: share * knuckles for name, share in _KNUCKLES.items()}
+    """The point at a share of the way from the wrist to the middle of the knuckles, which is beside the third one.
+
+    Of bones that never move in the palm, so that it keeps its distance to the wrist, as NYU's does.
+    """
+    aside = 0.4 * knuckles
+    return {"wrist": 1 - knuckles, "middle_1": knuckles, "ring_0": aside, "index_0": -aside}
 
 
 def _nyu() -> dict[str, Mixture]:
@@ -45,12 +48,11 @@ def _nyu() -> dict[str, Mixture]:
         for segment, (near, far) in {"KNU3": ("3", ""), "KNU2": ("2", "3"), "KNU1": ("1", "2")}.items():
             table[f"{prefix}_{segment}_B"] = _of(finger, {near: 1.0})
             table[f"{prefix}_{segment}_A"] = _of(finger, {near: 0.25, far: 0.75} if far else _INSIDE_TIP)
-    sides = {number: {"wrist": 0.5, f"wrist_{side}_side": 0.5} for number, side in ((1, "little"), (2, "thumb"))}
     return table | {
-        "PALM_1": sides[1],
-        "PALM_2": sides[2],
+        "PALM_1": {"wrist": 1.0, "thumb_1": -0.35, "pinky_0": 0.35},
+        "PALM_2": {"wrist": 1.0, "thumb_1": 0.35, "pinky_0": -0.35},
         "PALM_3": _palm(0.7),
-        "PALM_4": {"wrist": 0.5, "pinky_1": 0.5},
+        "PALM_4": {"wrist": 0.5, "middle_1": 0.5, "ring_0": 0.8, "index_0": -0.8},
         "PALM_5": _palm(0.35),
         "PALM_6": {"wrist": 1.0},
     }
@@ -152,8 +154,7 @@ def joint_set(name: str) -> JointMixture:
 def _landmarks(mesh: Mesh) -> dict[str, int]:
     """Row of each landmark in vertices followed by bone heads."""
     skin = len(mesh.weights)
-    little, thumb = mesh.wrist_sides.tolist()
-    rows = {"wrist": skin + WRIST, "wrist_little_side": little, "wrist_thumb_side": thumb}
+    rows = {"wrist": skin + WRIST} | {f"{finger}_0": skin + bone for finger, bone in METACARPALS.items()}
     for tip, (finger, bones) in zip(mesh.tips.tolist(), CHAINS.items(), strict=True):
         rows |= {f"{finger}_{k}": skin + bone for k, bone in enumerate(bones, 1)} | {f"{finger}_end": tip}
     return rows

@@ -38,7 +38,7 @@ _LIMITS = {
     "thumb_middle": (0, 55),
     "thumb_tip": (-15, 75),
     "spread": (-20, 20),
-    "flexion": (-15, 85),
+    "flexion": (-15, 90),
     "middle": (0, 100),
 }
 LIMITS_DEG: Floats = np.array(

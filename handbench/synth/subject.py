@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from handbench.synth.contact import Capsules
-from handbench.synth.hand import CHAINS, WRIST, Floats, Hand, Side, hand_model
+from handbench.synth.hand import CHAINS, METACARPALS, WRIST, Floats, Hand, Side, hand_model
 from handbench.synth.joints import Joints
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 PALM_MM = 81.3
 """From NYU's PALM_2 to PALM_3 in its test frames 1-2440, measured on its labels: an adult man's hand."""
-_KNUCKLES = [bones[0] for finger, bones in CHAINS.items() if finger != "thumb"]
 _SHAPE_SPREAD = 0.7  # standard deviations: people of a middling build
 
 
@@ -39,6 +39,13 @@ class Subject:
         """The person that a hand belongs to."""
         joints = Joints.of(hand)
         return cls(hand, joints, Capsules.of(hand, joints))
+
+    @cached_property
+    def skeleton(self) -> Hand:
+        """The same hand with no skin but its five fingertips, which poses fast."""
+        tips, mesh = self.hand.mesh.tips, self.hand.mesh
+        bare = replace(mesh, weights=mesh.weights[tips], bones=mesh.bones[tips])
+        return replace(self.hand, mesh=bare, vertices=self.hand.vertices[tips])
 
     def relaxed(self, angles_deg: Floats) -> Floats:
         """Poses (..., 18) in degrees, changed as little as keeps fingers out of each other; see `Capsules.relaxed`."""
@@ -85,5 +92,7 @@ def subject_of(seed: tuple[int, ...], *, side: Side = "right", palm_mm: float = 
 
 
 def palm_middle(heads: Floats) -> Floats:
-    """(..., 3) the middle of the palm, of bone heads (..., 21, 3)."""
-    return np.asarray(0.3 * heads[..., WRIST, :] + 0.7 * heads[..., _KNUCKLES, :].mean(axis=-2))
+    """(..., 3) the middle of the palm, NYU's PALM_3, of bone heads (..., 21, 3)."""
+    knuckle, aside = CHAINS["middle"][0], METACARPALS
+    across = heads[..., aside["ring"], :] - heads[..., aside["index"], :]
+    return np.asarray(0.3 * heads[..., WRIST, :] + 0.7 * (heads[..., knuckle, :] + 0.4 * across))
