@@ -36,7 +36,7 @@ class Size:
 
 
 _PRESET = ("--preset", "quick")
-FULL = Size(1200, 200, 306, _PRESET, (*_PRESET, "--set", "model.stages=1"))
+FULL = Size(1200, 200, 153, _PRESET, (*_PRESET, "--set", "model.stages=1"))
 QUICK = Size(200, 60, 153, _PRESET, (*_PRESET, "--set", "model.stages=1"))
 
 
