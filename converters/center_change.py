@@ -11,7 +11,9 @@ import numpy.typing as npt
 from handbench.converters.center_files import Points
 from handbench.preprocess.center import in_image, mean_joint_xyz
 from handbench.store import FrameStatus, Split, Store
-from handbench.store.edit import NewCenters, replace_centers
+from handbench.store.edit import NewCenters, center_status, replace_centers
+
+_FOR_WANT = (FrameStatus.OUTSIDE_IMAGE, FrameStatus.BOX_EMPTY)  # of a good centre
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Change:
         from_truth: median distance from the mean of the true scored joints.
         outside: share of labelled frames in which that is more than half the cube.
         mended: frames that were of no use for want of a centre, and now have one.
+        empty: frames whose box about the new centre holds no depth; 0 where nobody has looked.
     """
 
     store: str
@@ -45,6 +48,7 @@ class Change:
     from_truth: float
     outside: float
     mended: int
+    empty: int
 
     def one_line(self) -> str:
         """For a person."""
@@ -63,36 +67,40 @@ class Change:
         parts.append(f"{self.invalid:,} invalid")
         if self.unusable:
             parts.append(f"{self.unusable:,} outside the image")
+        if self.empty:
+            parts.append(f"{self.empty:,} with no depth in their box")
         if self.mended:
             parts.append(f"{self.mended:,} frames usable again")
         return f"{self.store} {self.split}: {'; '.join(parts)}"
 
 
-def put_centers(store: Store, new: dict[str, tuple[Points, dict[str, Any]]], read_as: str) -> list[Change]:
+def put_centers(
+    store: Store,
+    new: dict[str, Points],
+    attributes: dict[str, Any],
+    read_as: str = "",
+    empty: dict[str, npt.NDArray[np.bool_]] | None = None,
+) -> list[Change]:
     """Write the centres of some splits, all or none, and say what that changes.
 
     Args:
         store: opened with `recentering`.
-        new: for each split (N, 3) mm, camera frame, NaN = none; and the attributes of `center_xyz`.
+        new: for each split (N, 3) mm, camera frame, NaN = none.
+        attributes: of `center_xyz`.
         read_as: which reading of a file it was; "" for computed centres.
+        empty: for each split (N,) where the box about the centre holds no depth; None = nobody has looked.
 
     Raises:
         HandbenchError: if the store cannot be written (`replace_centers`).
     """
     made, changes = {}, []
-    for name, (xyz, attributes) in new.items():
+    for name, xyz in new.items():
         split = store[name]
-        made[name] = NewCenters(xyz, _status(split.status, in_image(xyz, store.camera)), attributes)
+        status = center_status(split.status, xyz, store.camera, empty[name] if empty else None)
+        made[name] = NewCenters(xyz, status, attributes)
         changes.append(_change(store, split, made[name], read_as))
     replace_centers(store.path, made)
     return changes
-
-
-def _status(old: npt.NDArray[np.uint8], usable: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
-    """(N,) the status with new centres: what is wrong with an image or a label stays wrong."""
-    about_centers = np.isin(old, (FrameStatus.OK, FrameStatus.OUTSIDE_IMAGE, FrameStatus.BOX_EMPTY))
-    status = np.where(usable, FrameStatus.OK, FrameStatus.OUTSIDE_IMAGE)
-    return np.where(about_centers, status, old).astype(np.uint8)
 
 
 def _change(store: Store, split: Split, new: NewCenters, read_as: str) -> Change:
@@ -115,7 +123,8 @@ def _change(store: Store, split: Split, new: NewCenters, read_as: str) -> Change
         moved=(_percentile(moved, 50), _percentile(moved, 95)),
         from_truth=_percentile(from_truth, 50),
         outside=float(outside.mean()) if compared.any() else float("nan"),
-        mended=int(((split.status == FrameStatus.OUTSIDE_IMAGE) & (new.status == FrameStatus.OK)).sum()),
+        mended=int((np.isin(split.status, _FOR_WANT) & (new.status == FrameStatus.OK)).sum()),
+        empty=int((new.status == FrameStatus.BOX_EMPTY).sum()),
     )
 
 

@@ -29,15 +29,18 @@ from handbench.converters.center_files import (
 )
 from handbench.datasets import DatasetSpec
 from handbench.errors import HandbenchError
-from handbench.preprocess.center import com_iterated_xyz, com_xyz
+from handbench.preprocess.center import bbox_xyz, box_holds_depth, com_iterated_xyz, com_xyz
 from handbench.store import Split, Store
 from handbench.store.blocks import BLOCK_FRAMES, map_blocks, read_block
+from handbench.store.edit import predicted_method, require_frames
 
-METHODS = ("com", "com-iterated", "gt-mean")
+METHODS = ("com", "com-iterated", "bbox", "gt-mean")
 _SEEN_FRAMES = 2048  # what is read of a split without labels; block by block, to see the hand move
 _HINTS = 4  # meanings of a number of lines that a message names
 
 Rows = npt.NDArray[np.intp]
+Finder = Callable[[int, npt.NDArray[Any]], Points]
+"""From a row and its depth (H, W) mm to its centre (3,) mm."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class ComputeConfig:
 
     Attributes:
         method: "com", centre of mass of the depth between `near` and `far`; "com-iterated", the same in a cube that
-            follows it from the nearest surface; or "gt-mean", mean of the true scored joints.
+            follows it from the nearest surface; "bbox", that of the depth inside the frame's bounding box alone; or
+            "gt-mean", mean of the true scored joints.
         splits: which splits; empty for all.
         near: smallest depth of a hand, mm; None for the data set's.
         far: largest depth of a hand, mm; None for the data set's.
@@ -79,7 +83,9 @@ class ComputeConfig:
         return near, far
 
 
-def import_centers(path: Path, files: Sequence[Path], split: str | None = None, space: str = "auto") -> Change:
+def import_centers(
+    path: Path, files: Sequence[Path], split: str | None = None, space: str = "auto", model: str | None = None
+) -> Change:
     """Put the centres of text files into a store.
 
     Args:
@@ -89,6 +95,7 @@ def import_centers(path: Path, files: Sequence[Path], split: str | None = None, 
         split: which split; None for the one that has as many frames.
         space: one of `SPACES`: what the numbers may be. What they are, and which way the axes point, is told by what
             fits the labels or, in a split without labels, the depth.
+        model: name of the network that predicted them; None = nobody says, `center_method` then has the checksum.
 
     Returns:
         What became of the centres.
@@ -100,6 +107,7 @@ def import_centers(path: Path, files: Sequence[Path], split: str | None = None, 
     if space not in SPACES:
         raise HandbenchError(f"unknown space {space!r}; there are {', '.join(SPACES)}")
     store = Store(path, recentering=True)
+    require_frames(store)
     texts = [read_center_file(file) for file in files]
     lengths = [len(values) for values, _ in texts]
     name = ", ".join(file.name for file in files)
@@ -114,8 +122,8 @@ def import_centers(path: Path, files: Sequence[Path], split: str | None = None, 
     _check_place(best.center_xyz, reference, frames, name)
     check_reading(best, readings, reference, name)
     data = b"".join(data for _, data in texts)
-    attributes = _import_attributes(files, data, best.reading)
-    return put_centers(store, {frames.name: (best.center_xyz, attributes)}, best.reading.name)[0]
+    attributes = _import_attributes(files, data, best.reading, model)
+    return put_centers(store, {frames.name: best.center_xyz}, attributes, best.reading.name)[0]
 
 
 def compute_centers(path: Path, config: ComputeConfig) -> list[Change]:
@@ -129,44 +137,64 @@ def compute_centers(path: Path, config: ComputeConfig) -> list[Change]:
         What became of the centres of each split.
 
     Raises:
-        HandbenchError: if a split does not exist or, for "gt-mean", has no labels; a frame is damaged; or the store
-            cannot be opened or written. The store is then as it was.
+        HandbenchError: if a split does not exist or has no labels for "gt-mean" or no boxes for "bbox"; a frame is
+            damaged; or the store cannot be opened or written. The store is then as it was.
     """
     store = Store(path, recentering=True)
+    require_frames(store)
     thresholds = config.thresholds(store.spec)
     splits = [store[name] for name in dict.fromkeys(config.splits or store.splits)]
     attributes: dict[str, Any] = {"center_method": config.method}
+    empty: dict[str, npt.NDArray[np.bool_]] | None = None
     if config.method == "gt-mean":
-        centers = [true_means(store, split) for split in splits]
+        new = {split.name: true_means(store, split) for split in splits}
     else:
         attributes |= {"near_mm": thresholds[0], "far_mm": thresholds[1]}
+        finders = {split.name: _center_finder(store, split, config.method, thresholds) for split in splits}
+        empty = {split.name: np.zeros(len(split), np.bool_) for split in splits}
         with progress(f"centres ({config.method})", sum(map(len, splits)), "frames") as advance:
-            finders = (_center_finder(store, split, config.method, thresholds) for split in splits)
-            centers = [_from_depth(split, find, advance) for split, find in zip(splits, finders, strict=True)]
-    new = {split.name: (xyz, attributes) for split, xyz in zip(splits, centers, strict=True)}
-    for name, (xyz, _) in new.items():
+            new = {
+                split.name: _from_depth(split, _looking(store, split, finders[split.name], empty[split.name]), advance)
+                for split in splits
+            }
+    for name, xyz in new.items():
         if not np.isfinite(xyz).any():
             what = "label" if config.method == "gt-mean" else "depth from {:g} to {:g} mm".format(*thresholds)
             raise HandbenchError(f"{path}: no frame of split {name} has a {what}, so there is no centre to compute")
-    return put_centers(store, new, "")
+    return put_centers(store, new, attributes, empty=empty)
 
 
-def _center_finder(
-    store: Store, split: Split, method: str, thresholds: tuple[float, float]
-) -> Callable[[int, npt.NDArray[Any]], Points]:
-    """What finds the centre of a row (3,) mm in its depth (H, W)."""
+def _center_finder(store: Store, split: Split, method: str, thresholds: tuple[float, float]) -> Finder:
+    """What finds the centre of a row (3,) mm in its depth (H, W).
+
+    Raises:
+        HandbenchError: if it needs boxes and the split has none.
+    """
     if method == "com":
         return lambda _, depth: com_xyz(depth, store.camera, *thresholds)
-    cube = split.cube  # read here, once, and not in every thread
-    return lambda row, depth: com_iterated_xyz(depth, store.camera, *thresholds, cube[row])
+    cube, bbox = split.cube, split.bbox  # read here, once, and not in every thread
+    if method == "com-iterated":
+        return lambda row, depth: com_iterated_xyz(depth, store.camera, *thresholds, cube[row])
+    if bbox is None:
+        boxed = ", ".join(name for name in store.splits if store[name].bbox is not None)
+        hint = f"name those that have with --split: {boxed}" if boxed else "no split has; use com-iterated"
+        raise HandbenchError(f"{store.path}: split {split.name} has no bounding boxes; {hint}")
+    return lambda row, depth: bbox_xyz(depth, store.camera, *thresholds, cube[row], bbox[row])
 
 
-def _from_depth(
-    split: Split,
-    center_of: Callable[[int, npt.NDArray[Any]], Points],
-    advance: Callable[[int], None],
-    every: int = 1,
-) -> Points:
+def _looking(store: Store, split: Split, center_of: Finder, empty: npt.NDArray[np.bool_]) -> Finder:
+    """The same finder; writes into `empty` (N,) whether the box about what it found holds no depth."""
+    cube = split.cube
+
+    def look(row: int, depth: npt.NDArray[Any]) -> Points:
+        center = center_of(row, depth)
+        empty[row] = not box_holds_depth(depth, center, cube[row], store.camera)
+        return center
+
+    return look
+
+
+def _from_depth(split: Split, center_of: Finder, advance: Callable[[int], None], every: int = 1) -> Points:
     """(N, 3) mm, camera frame: centres of the frames of every so many blocks, read in threads; NaN for the others."""
     centers = np.full((len(split), 3), np.nan)
 
@@ -197,27 +225,11 @@ def _reference(store: Store, split: Split) -> Reference:
         return Reference(means, "the mean of the true joints", plausible)
     every, range_mm = -(-len(split) // _SEEN_FRAMES), store.spec.depth_range_mm
     with progress("look at the depth", -(-len(split) // every), "frames") as advance:
-        seen = _from_depth(split, _boxed(split, _center_finder(store, split, "com-iterated", range_mm)), advance, every)
+        method = "com-iterated" if split.bbox is None else "bbox"
+        seen = _from_depth(split, _center_finder(store, split, method, range_mm), advance, every)
     if not np.isfinite(seen).any():
         raise HandbenchError(f"{store.path}: split {split.name} has neither labels nor depth to check centres against")
     return Reference(seen, "the hand in the depth", plausible)
-
-
-def _boxed(
-    split: Split, center_of: Callable[[int, npt.NDArray[Any]], Points]
-) -> Callable[[int, npt.NDArray[Any]], Points]:
-    """The same finder, shown nothing but the frame's box of the hand, where the data set gives boxes."""
-    bbox = split.bbox
-    if bbox is None:
-        return center_of
-
-    def boxed(row: int, depth: npt.NDArray[Any]) -> Points:
-        left, top, width, height = bbox[row]
-        u, v = np.arange(depth.shape[1]), np.arange(depth.shape[0])[:, None]
-        inside = (u >= left) & (u <= left + width) & (v >= top) & (v <= top + height)
-        return center_of(row, np.where(inside, depth, 0))
-
-    return boxed
 
 
 def _check_place(center_xyz: Points, reference: Reference, split: Split, name: str) -> None:
@@ -298,10 +310,13 @@ def _meaning(store: Store, lines: int) -> str:
     return f" ({' or '.join(meanings[:_HINTS])}{more})" if meanings else ""
 
 
-def _import_attributes(files: Sequence[Path], data: bytes, reading: Reading) -> dict[str, Any]:
+def _import_attributes(files: Sequence[Path], data: bytes, reading: Reading, model: str | None) -> dict[str, Any]:
     """What the store says of imported centres; the checksum is that of the files one after the other."""
+    checksum = hashlib.sha256(data).hexdigest()
+    by_model = {} if model is None else {"center_method": predicted_method(model), "center_sha256": checksum}
     return {
-        "center_method": f"refined:{hashlib.sha256(data).hexdigest()}",
+        "center_method": f"refined:{checksum}",
+        **by_model,
         "center_file": ", ".join(file.name for file in files),
         "center_space": reading.space,
         "center_axes": reading.axes,

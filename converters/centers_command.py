@@ -35,8 +35,11 @@ def centers() -> None:
     show_default=True,
     help="What the numbers are: column, row, depth or a point in mm. auto: what fits labels or depth.",
 )
+@click.option("--model", help="The network that predicted them; recorded as predicted:MODEL, else by checksum.")
 @json_option
-def import_(store: Path, files: tuple[Path, ...], split: str | None, space: str, as_json: bool) -> None:
+def import_(
+    store: Path, files: tuple[Path, ...], split: str | None, space: str, model: str | None, as_json: bool
+) -> None:
     """Put the centres of text files into the store STORE.
 
     Several FILEs are one after the other: subject by subject, or training and test file of a fold.
@@ -44,17 +47,17 @@ def import_(store: Path, files: tuple[Path, ...], split: str | None, space: str,
     from handbench.converters.centers import import_centers
 
     with _interruptible(store):
-        _say([import_centers(store, files, split, space)], as_json)
+        _say([import_centers(store, files, split, space, model)], as_json)
 
 
 @centers.command()
 @click.argument("store", type=click.Path(path_type=Path))
 @click.option(
     "--method",
-    type=click.Choice(("com", "com-iterated", "gt-mean")),
+    type=click.Choice(("com", "com-iterated", "bbox", "gt-mean")),
     required=True,
     help="com: centre of mass of the depth from --near to --far. com-iterated: of what lies in a cube that follows "
-    "it from the nearest surface. gt-mean: mean of the true joints.",
+    "it from the nearest surface. bbox: that, inside the frame's bounding box alone. gt-mean: mean of the true joints.",
 )
 @click.option("--split", "splits", multiple=True, help="Only this split; may be repeated. Default: all.")
 @click.option("--near", type=float, help="Smallest depth of a hand, mm. Default: the data set's.")

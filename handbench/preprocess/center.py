@@ -88,6 +88,46 @@ def com_iterated_xyz(
     return center
 
 
+def bbox_xyz(
+    depth: npt.NDArray[Any],
+    camera: Camera,
+    near: float,
+    far: float,
+    cube: npt.ArrayLike,
+    bbox: npt.NDArray[Any],
+) -> npt.NDArray[np.float64]:
+    """`com_iterated_xyz` of the depth inside a bounding box alone, so that nothing beside the hand can be nearer.
+
+    Args:
+        depth: (H, W) mm, 0 = missing.
+        camera: of that image.
+        near: smallest depth that counts, mm.
+        far: largest depth that counts, mm.
+        cube: (3,) full sides, mm.
+        bbox: (4,) left, top, width, height, px; pixels on its border count.
+
+    Returns:
+        (3,) mm, camera frame; NaN if the box is none (NaN) or shows no depth between the thresholds.
+
+    Raises:
+        HandbenchError: if a side of the cube is not positive.
+    """
+    return com_iterated_xyz(inside_bbox(depth, bbox), camera, near, far, cube)
+
+
+def inside_bbox(depth: npt.NDArray[Any], bbox: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The frame (H, W) with everything outside a bounding box (4,) missing; all of it where the box is NaN."""
+    seen = np.zeros_like(depth)
+    if np.isfinite(bbox).all():
+        left, top, width, height = bbox.tolist()
+        rows, columns = (
+            slice(max(math.ceil(first), 0), max(math.floor(first + size) + 1, 0))
+            for first, size in ((top, height), (left, width))
+        )
+        seen[rows, columns] = depth[rows, columns]
+    return seen
+
+
 def _between(depth: npt.NDArray[Any], near: float, far: float) -> npt.NDArray[np.bool_]:
     """(H, W) which pixels hold a depth from `near` to `far` mm; 0 never does."""
     near = max(near, np.finfo(np.float64).tiny)
@@ -132,7 +172,7 @@ def box_holds_depth(
     left, top = max(int(np.ceil(u - across)), 0), max(int(np.ceil(v - down)), 0)
     right, bottom = max(int(u + across) + 1, 0), max(int(v + down) + 1, 0)
     seen = depth[top:bottom, left:right]
-    return bool(((seen >= max(z - half[2], np.finfo(np.float64).tiny)) & (seen <= z + half[2])).any())
+    return bool(_between(seen, z - half[2], z + half[2]).any())
 
 
 def _nearest_surface(depth: npt.NDArray[Any], camera: Camera, near: float, far: float) -> float | None:

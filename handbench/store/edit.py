@@ -16,10 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 
+from handbench.camera import Camera
 from handbench.errors import HandbenchError, ShapeError
-from handbench.store.layout import COLUMNS, COMPLETE, RECENTERING
+from handbench.preprocess.center import in_image
+from handbench.store.layout import COLUMNS, COMPLETE, RECENTERING, FrameStatus
 from handbench.store.lock import alone
-from handbench.store.reader import Store
+from handbench.store.reader import Split, Store
 from handbench.store.writer import consolidate
 
 
@@ -40,9 +42,68 @@ class NewCenters:
     status: npt.NDArray[np.uint8]
     attributes: Mapping[str, Any]
 
+    @classmethod
+    def predicted(
+        cls, split: Split, center_xyz: npt.NDArray[Any], camera: Camera, model: str, facts: Mapping[str, Any]
+    ) -> NewCenters:
+        """Centres that a network has predicted: the place of every localisation network.
+
+        Args:
+            split: whose centres they are.
+            center_xyz: (N, 3) mm, camera frame; NaN = none.
+            camera: of the frames.
+            model: its name; `center_method` becomes "predicted:<model>".
+            facts: what else is to be said, such as the SHA-256 of its checkpoint; plain data for JSON.
+
+        Raises:
+            HandbenchError: if the name is empty or has blanks.
+            ShapeError: if there is not one centre a frame.
+        """
+        return cls(
+            center_xyz,
+            center_status(split.status, center_xyz, camera),
+            {"center_method": predicted_method(model), **facts},
+        )
+
     def __post_init__(self) -> None:
         if self.center_xyz.shape != (len(self.status), 3):
             raise ShapeError(f"centres {self.center_xyz.shape} and status {self.status.shape} are not (N, 3) and (N,)")
+
+
+def predicted_method(model: str) -> str:
+    """The `center_method` of the centres of a model.
+
+    Raises:
+        HandbenchError: if its name is empty or has blanks.
+    """
+    if model.split() != [model]:
+        raise HandbenchError(f"{model!r} is no name of a model; give a word, such as localiser-1")
+    return f"predicted:{model}"
+
+
+def center_status(
+    old: npt.NDArray[np.uint8],
+    center_xyz: npt.NDArray[Any],
+    camera: Camera,
+    empty: npt.NDArray[np.bool_] | None = None,
+) -> npt.NDArray[np.uint8]:
+    """(N,) the status with new centres: what is wrong with an image or a label stays wrong.
+
+    Args:
+        old: (N,) values of `FrameStatus`.
+        center_xyz: (N, 3) mm, camera frame; NaN = none.
+        camera: of the frames.
+        empty: (N,) where the box about the new centre holds no depth; None = nobody has looked.
+
+    Raises:
+        ShapeError: if there is not one centre a frame.
+    """
+    if center_xyz.shape != (len(old), 3):
+        raise ShapeError(f"{len(old)} frames need as many centres, not {center_xyz.shape}")
+    about_centers = np.isin(old, (FrameStatus.OK, FrameStatus.OUTSIDE_IMAGE, FrameStatus.BOX_EMPTY))
+    box = FrameStatus.OK if empty is None else np.where(empty, FrameStatus.BOX_EMPTY, FrameStatus.OK)
+    status = np.where(in_image(center_xyz, camera), box, FrameStatus.OUTSIDE_IMAGE)
+    return np.where(about_centers, status, old).astype(np.uint8)
 
 
 def replace_centers(path: Path, new: Mapping[str, NewCenters]) -> None:
