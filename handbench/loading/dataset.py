@@ -115,7 +115,7 @@ class HandDataset(Dataset[Sample]):
 
     def _samples(self, places: Rows, epoch: int) -> list[Sample]:
         if get_worker_info() is not None:
-            cv2.setNumThreads(1)  # the workers are the threads
+            cv2.setNumThreads(0)  # the workers are the threads; 1 waits for threads that a fork has left behind
         batch = plan(self._labels, places, self._recipe, epoch)
         depth = torch.from_numpy(batch.cut([self._window(row) for row in self.rows[places].tolist()]))
         tensors = {name: torch.from_numpy(values) for name, values in batch.tables.items()}
