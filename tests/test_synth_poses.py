@@ -135,7 +135,7 @@ def test_a_held_gesture_stretches_its_fingers_and_no_others(gesture: str) -> Non
 @pytest.mark.parametrize(("gesture", "finger"), [("6", "pinky"), ("7", "ring"), ("8", "middle"), ("9", "index")])
 def test_6_to_9_bring_the_thumb_to_a_finger(gesture: str, finger: str) -> None:
     ends, _ = RIGHT.skeleton.pose(RIGHT.joints.rotations(RIGHT.relaxed(MSRA_POSES_DEG[gesture])))
-    assert np.linalg.norm(ends[0] - ends[list(CHAINS).index(finger)]) < 34
+    assert np.linalg.norm(ends[0] - ends[list(CHAINS).index(finger)]) < 36
     away = [np.linalg.norm(ends[0] - ends[k]) for k in range(1, 5)]
     assert np.argmin(away) == list(CHAINS).index(finger) - 1
 

@@ -17,8 +17,7 @@ from handbench.synth.hand import CHAINS, METACARPALS, WRIST, Floats, Hand, Ints,
 from handbench.synth.joints import ANGLES, BONES_OF_ANGLES, LIMITS_DEG, Joints, turn_bones
 
 _PALM = 5  # part numbers: the fingers of CHAINS, then the palm
-_SOFT_MM = 1.5  # pads give way so far before joints do
-_PADS_MM = 2.5  # the same of two fingertips: capsules are thicker there than fingers
+_SOFT_MM = 1.2  # fingertips, and fingers side by side, overlap so far before they give way: skin is soft
 _TOUCH_MM = 0.3  # overlaps below this are left
 _ROUNDS = 25
 _GIVE = 0.7  # of the wanted change a round makes: several contacts share an angle
@@ -84,8 +83,10 @@ class Capsules:
             radii.append(radius)
         pairs = _pairs(parts, bones)
         shape = cls(np.array(bones), np.array(ends), np.array(radii), pairs, np.zeros(len(pairs)))
-        pads = np.isin(shape.bone[pairs], [chain_[-1] for chain_ in CHAINS.values()]).all(axis=1)
-        allowed = np.maximum(shape.overlaps(hand, joints, _OPEN_DEG), 0.0) + np.where(pads, _PADS_MM, _SOFT_MM)
+        of, tips = np.array(parts)[pairs], [chain_[-1] for chain_ in CHAINS.values()]
+        side_by_side = (of > 0).all(axis=1) & (of[:, 1] - of[:, 0] == 1) & (of[:, 1] < _PALM)
+        soft = side_by_side | np.isin(shape.bone[pairs], tips).all(axis=1)
+        allowed = np.maximum(shape.overlaps(hand, joints, _OPEN_DEG), 0.0) + np.where(soft, _SOFT_MM, 0.0)
         return cls(shape.bone, shape.ends, shape.radii, pairs, allowed)
 
     def overlaps(self, hand: Hand, joints: Joints, angles_deg: Floats) -> Floats:

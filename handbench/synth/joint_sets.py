@@ -62,14 +62,14 @@ def _icvl() -> dict[str, Mixture]:
     """Palm, then root, mid and tip of each finger.
 
     Roots and mids are no joints of the hand: the medians of bone lengths in the 1,596 test labels fit points inside
-    the first and second bone of a finger, with a root mean square of 2 mm over 15 lengths and the hand's size.
+    the first and second bone of a finger, with a root mean square of 2 mm over 15 lengths and 3 distances of roots.
     """
-    table: dict[str, Mixture] = {"palm": _palm(0.55)}
+    table: dict[str, Mixture] = {"palm": _palm(0.56)}
     for finger in CHAINS:
-        root, mid = (0.5, 0.65) if finger == "thumb" else (0.3, 0.65)
+        root, mid = (0.46, 0.59) if finger == "thumb" else (0.47, 0.6)
         table[f"{finger}_root"] = _of(finger, {"1": 1 - root, "2": root})
         table[f"{finger}_mid"] = _of(finger, {"2": 1 - mid, "3": mid})
-        table[f"{finger}_tip"] = _of(finger, {"3": 0.3, "end": 0.7})
+        table[f"{finger}_tip"] = _of(finger, {"3": 0.4, "end": 0.6})
     return table
 
 
