@@ -270,14 +270,15 @@ def make_windows(source: Path, out: Path, config: WindowsConfig) -> WindowsSumma
         every = [task for some in tasks.values() for task in some]
         work(every, journal, f"windows {store.spec.name}", config.scheduler, config.workers)
         for name, plan in plans.items():
-            shards = [Shard.read(task.entry) for task in tasks[name]]
+            outcome = summary.gather(task.entry for task in tasks[name])
             attributes = {column: plan.split.attributes(column) for column in _tables(plan)}
-            writer.write_columns(name, _columns(plan, side, shards), attributes)
-            summary.problems += [problem for shard in shards for problem in shard.problems]
+            writer.write_columns(name, _columns(plan, side, outcome), attributes)
             summary.remarks += plan.remarks(side)
         writer.finish()
     if config.side is None:
         summary.remarks += _smaller_side(np.concatenate([plan.sides for plan in plans.values()]), side)
+    if side**2 >= store.camera.width * store.camera.height:
+        summary.remarks.append(f"windows of {side} px are no smaller than the frames: train on {source} itself")
     return summary
 
 
@@ -322,10 +323,9 @@ def _tables(plan: Plan) -> dict[str, npt.NDArray[Any]]:
     return {name: table[: plan.frames] for name, table in tables.items() if table is not None}
 
 
-def _columns(plan: Plan, side: int, shards: list[Shard]) -> dict[str, npt.NDArray[Any]]:
+def _columns(plan: Plan, side: int, outcome: Shard) -> dict[str, npt.NDArray[Any]]:
     """Those tables, with the origins, and with the status as it was found."""
-    status = np.concatenate([shard.status for shard in shards])
-    return {**_tables(plan), "origin_uv": plan.origin_uv(side), "status": status}
+    return {**_tables(plan), "origin_uv": plan.origin_uv(side), "status": outcome.status}
 
 
 def _provenance(store: Store, config: WindowsConfig, facts: WindowFacts) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -89,6 +89,8 @@ def text(facts: dict[str, Any]) -> Iterator[str]:
     options = ", ".join(f"{key} {value}" for key, value in provenance.get("options", {}).items() if value)
     yield f"made by handbench {facts['handbench_version']}, converter {provenance['converter']} ({options})"
     for raw, print_ in provenance.get("raw", {}).items():
+        if not isinstance(print_, Mapping) or "sha256" not in print_:
+            continue  # of synthetic frames, which come from no file
         yield f"  from {raw}: {print_['bytes']:,} bytes, sha256 {print_['sha256'][:16]}…"
 
 
