@@ -106,8 +106,8 @@ def report(make: Callable[[], Summary]) -> None:
         note(remark)
     for problem in summary.problems[:_LISTED]:
         note(f"{problem.frame_key}: {problem.status.title}: {problem.message}")
-    if len(summary.problems) > _LISTED:
-        note(f"and {len(summary.problems) - _LISTED:,} more; the array `status` of the store has them all")
+    if (more := summary.wrong.total() - _LISTED) > 0:
+        note(f"and {more:,} more; the array `status` of the store has them all")
     click.echo(summary.one_line())
     if summary.problems:
         raise Exit(1)

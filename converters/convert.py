@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,9 +117,8 @@ def convert(reader: Reader, out: Path, config: ConvertConfig) -> Summary:
         work(every, journal, f"convert {reader.spec.name}", config.scheduler, config.workers)
         summary = Summary(out, frames)
         for split, table in tables.items():
-            shards = [Shard.read(task.entry) for task in tasks[split]]
-            writer.write_columns(split, _columns(reader.spec, table, shards), {"center_xyz": center.attributes})
-            summary.problems += [problem for shard in shards for problem in shard.problems]
+            outcome = summary.gather(task.entry for task in tasks[split])
+            writer.write_columns(split, _columns(reader.spec, table, outcome), {"center_xyz": center.attributes})
             summary.remarks += _remarks(reader, split, full[split], table)
         writer.finish()
     return summary
@@ -157,14 +156,14 @@ def _tasks(
     return [ShardTask(reader, store, split, s, table[s : s + SHARD_FRAMES], center, journal) for s in starts]
 
 
-def _columns(spec: DatasetSpec, table: FrameTable, shards: Sequence[Shard]) -> dict[str, npt.NDArray[Any]]:
+def _columns(spec: DatasetSpec, table: FrameTable, outcome: Shard) -> dict[str, npt.NDArray[Any]]:
     """All tables of a split."""
     side = np.array([spec.cube_of(subject) for subject in table.subject.tolist()])
     return {
         **table.stored(),
-        "center_xyz": np.concatenate([shard.center_xyz for shard in shards]),
+        "center_xyz": outcome.center_xyz,
         "cube": np.repeat(side[:, None], 3, axis=1),
-        "status": np.concatenate([shard.status for shard in shards]),
+        "status": outcome.status,
     }
 
 

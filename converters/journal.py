@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,9 @@ from handbench.converters.schedule import run
 from handbench.errors import HandbenchError
 from handbench.store import FrameStatus, StoreWriter
 from handbench.store.lock import alone
+
+LISTED = 1000
+"""How many frames a summary tells one by one; the column `status` of the store has them all."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -75,20 +78,35 @@ class Summary:
     Attributes:
         out: the store.
         frames: number of frames by split.
-        problems: the frames in which something was found wrong, in order.
+        problems: the first `LISTED` frames in which something was found wrong, in order.
+        wrong: how many there are of each kind.
         remarks: what is odd but no fault of a frame, a line each.
     """
 
     out: Path
     frames: dict[str, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    wrong: Counter[FrameStatus] = field(default_factory=Counter)
     remarks: list[str] = field(default_factory=list)
+
+    def gather(self, entries: Iterable[Path]) -> Shard:
+        """What became of all frames of a split, out of the entries of its shards; its problems go into the summary.
+
+        A data set can lack a million images, so of the messages only the first are kept.
+        """
+        status, centers = [], []
+        for entry in entries:
+            shard = Shard.read(entry)
+            status.append(shard.status)
+            centers.append(shard.center_xyz)
+            self.wrong.update(problem.status for problem in shard.problems)
+            self.problems += shard.problems[: LISTED - len(self.problems)]
+        return Shard(np.concatenate(status), np.concatenate(centers), [])
 
     def one_line(self) -> str:
         """How many frames went where, and how many are not OK."""
         frames = " + ".join(f"{count:,} {split}" for split, count in self.frames.items())
-        kinds = Counter(problem.status.title for problem in self.problems)
-        bad = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items()) or "all ok"
+        bad = ", ".join(f"{count:,} {status.title}" for status, count in self.wrong.items()) or "all ok"
         return f"{self.out}: {frames} frames, {bad}"
 
 

@@ -83,8 +83,9 @@ class Writer(Protocol):
         """
 
     def write_frames(self, table: FrameTable, depths: Iterable[npt.NDArray[Any] | None]) -> None:
-        """Write images alone, of any part of a split, so that several can work on one; `write_split` without a depth
-        writes the labels alone.
+        """Write images alone, of any part of a split, so that several can work on one.
+
+        `write_split` without a depth writes the labels alone.
 
         Args:
             table: the frames; their keys say where the images go.

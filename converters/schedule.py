@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Callable, Sequence
+from threading import Thread
 from typing import Any
 
 from handbench.errors import HandbenchError
@@ -53,18 +55,30 @@ def _run_local(tasks: Sequence[Callable[[], int]], scheduler: str, workers: int,
 
     delayed = [dask.delayed(task, pure=False, traverse=False)() for task in tasks]
     # One task at a time to each process: a task is seconds of work, and a chunk of six would starve the others.
-    options = {"initializer": _take_one_core} if scheduler == "processes" else {}
+    options = {"initializer": _begin_worker} if scheduler == "processes" else {}
     with Callback(posttask=task_done), dask.config.set(chunksize=1):
         dask.compute(*delayed, scheduler=scheduler, num_workers=workers, **options)
 
 
-def _take_one_core() -> None:
+def _begin_worker() -> None:
     """In a new process: no threads below its one task, for the other cores have processes of their own."""
     import cv2
     import numcodecs.blosc
 
+    Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
     numcodecs.blosc.use_threads = False
+
+
+def _end_with_parent() -> None:
+    """Die with the conversion: a worker left alone would wait for ever, and first write what another conversion may.
+
+    The lock of the store falls when the conversion is killed; so none of its workers may go on.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _run_on_cluster(tasks: Sequence[Callable[[], int]], address: str, done: Callable[[int], None]) -> None:

@@ -80,9 +80,13 @@ class ShardTask:
 
     def __call__(self) -> int:
         """Read, check and write the frames of the shard; how many they are."""
-        centers, unread, empty = np.full((self.count, 3), np.nan), dict[int, FrameError](), dict[int, FrameError]()
-        write_depth(self.store, self.split, self.start, self._frames(centers, unread, empty))
-        errors = {**empty, **self._flaws(centers), **unread}
+        centers, shown, unread = (
+            np.full((self.count, 3), np.nan),
+            np.ones(self.count, np.bool_),
+            dict[int, FrameError](),
+        )
+        write_depth(self.store, self.split, self.start, self._frames(centers, shown, unread))
+        errors = {**self._flaws(centers, shown), **unread}
         status = np.full(len(self.table), FrameStatus.OK, dtype=np.uint8)
         problems = []
         for i in sorted(errors):
@@ -92,24 +96,21 @@ class ShardTask:
         return len(self.table)
 
     def _frames(
-        self, centers: npt.NDArray[np.float64], unread: dict[int, FrameError], empty: dict[int, FrameError]
-    ) -> Iterator[npt.NDArray[Any]]:
-        """The depth of each frame, (H, W) mm, zeros if it cannot be read.
+        self, centers: npt.NDArray[np.float64], shown: npt.NDArray[np.bool_], unread: dict[int, FrameError]
+    ) -> Iterator[npt.NDArray[Any] | None]:
+        """The depth of each frame, (H, W) mm, None if it cannot be read.
 
-        Fills in the centres, why a frame cannot be read, and whose box is empty.
+        Fills in the centres, whether their boxes show anything, and why a frame cannot be read.
         """
-        camera = self.reader.spec.camera
-        nothing = np.zeros((camera.height, camera.width), dtype=self.reader.depth_dtype)
-        for i in range(len(self.table)):
+        for i in range(self.count):
             try:
                 depth = self.reader.depth(str(self.table.image[i]))
             except FrameError as error:
                 unread[i] = error
-                yield nothing
+                yield None
             else:
                 centers[i] = self._center(i, depth)
-                if in_image(centers[i], camera) and not box_holds_depth(depth, centers[i], self._cube(i), camera):
-                    empty[i] = FrameError("the box around its centre holds no depth", FrameStatus.BOX_EMPTY)
+                shown[i] = box_holds_depth(depth, centers[i], self._cube(i), self.reader.spec.camera)
                 yield depth
 
     def _cube(self, i: int) -> npt.NDArray[np.float64]:
@@ -126,16 +127,18 @@ class ShardTask:
             return com_iterated_xyz(depth, camera, near, far, self._cube(i))
         return mean_joint_xyz(self.table.joints_xyz[i, list(self.reader.spec.joints.scored)])
 
-    def _flaws(self, centers: npt.NDArray[np.float64]) -> dict[int, FrameError]:
+    def _flaws(self, centers: npt.NDArray[np.float64], shown: npt.NDArray[np.bool_]) -> dict[int, FrameError]:
         """What is wrong with the labels or the centre of a frame, by row; what comes first is told."""
         camera = self.reader.spec.camera
         labelled: npt.NDArray[np.bool_] = np.ones(len(self.table), dtype=np.bool_)
         if self.table.labelled:
             labelled = np.asarray(np.isfinite(self._scored()).all(axis=-1).any(axis=-1))
         outside = {int(i): self._outside(centers[i]) for i in np.flatnonzero(~in_image(centers, camera))}
+        empty = FrameError("the box around its centre holds no depth", FrameStatus.BOX_EMPTY)
         unlabelled = FrameError("no scored joint is labelled", FrameStatus.LABEL_INVALID)
         flaws = enumerate(self.table.flaw.tolist() if self.table.flaw is not None else [])
         return {
+            **{int(i): empty for i in np.flatnonzero(~shown)},
             **outside,
             **{int(i): unlabelled for i in np.flatnonzero(~labelled)},
             **{i: FrameError(flaw, FrameStatus.LABEL_INVALID) for i, flaw in flaws if flaw},

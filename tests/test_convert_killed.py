@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import psutil  # type: ignore[import-untyped]  # it has no types
 import pytest
 
 from handbench.converters import convert as conversion
@@ -220,6 +223,36 @@ def test_killed_while_it_replaces_a_store(tmp_path: Path, whole: Undisturbed) ->
         seen.add(there)
         go_on(whole, out, overwrite=True)
     assert seen == {"old", "none", "new"}
+
+
+def test_killed_with_processes_leaves_no_worker_and_is_gone_on_with(tmp_path: Path) -> None:
+    """Its workers end with it and write no more: the lock of the store has fallen, and another may go on at once."""
+    nyu.write_tree(tmp_path / "raw", {"test": 4})
+    folder, frames = tmp_path / "raw" / "test", 4 * writer.SHARD_FRAMES
+    for number in range(5, frames + 1):
+        (folder / f"depth_1_{number:07d}.png").hardlink_to(folder / "depth_1_0000001.png")
+    nyu.write_labels(folder, np.full((3, frames, 36, 3), 700.0))
+    out = tmp_path / "out" / "s.zarr"
+    out.parent.mkdir()
+    command = [sys.executable, "-m", "handbench", "convert", "nyu", str(tmp_path / "raw"), str(out), "--resume"]
+    command += ["--codec", "shuffle", "--scheduler", "processes", "--workers", "2"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as parent:
+        victim = psutil.Process(parent.pid)
+        while len(workers := working(victim)) < 2 or not list(out.parent.glob("*.journal/*.json")):
+            assert parent.poll() is None
+            time.sleep(0.02)
+        parent.kill()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive
+    assert subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == 0
+    conversion.convert(NyuReader(tmp_path / "raw"), tmp_path / "whole.zarr", ConvertConfig(codec="shuffle"))
+    assert files_of(out) == files_of(tmp_path / "whole.zarr")
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+
+
+def working(parent: psutil.Process) -> list[psutil.Process]:
+    """Its worker processes; Python starts one more, which looks after what they share."""
+    return [child for child in parent.children() if any("spawn_main" in word for word in child.cmdline())]
 
 
 def test_a_store_that_is_gone_on_with_is_not_whole(tmp_path: Path, whole: Undisturbed) -> None:

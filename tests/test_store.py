@@ -167,7 +167,7 @@ def test_a_writer_fills_its_shard_and_no_other(tmp_path: Path, depth: np.ndarray
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])
 @pytest.mark.parametrize("frames", [1, 5, SHARD_FRAMES, FRAMES])
 def test_shards_are_the_bytes_that_zarr_writes(tmp_path: Path, codec: str, dtype: type, frames: int) -> None:
-    depth = np.random.default_rng(0).integers(300, 900, (frames, 24, 32)).astype(dtype)
+    depth: np.ndarray = np.random.default_rng(0).integers(300, 900, (frames, 24, 32)).astype(dtype)
     depth[3::4] = 0  # empty frames, and the last shard of 131 frames is not full
     for name in ("ours", "zarr"):
         writer = StoreWriter(tmp_path / name, SPEC, SPEC.camera, "", {}, codec)

@@ -79,12 +79,12 @@ class ShardReader:
         return _checked(file.read(length))
 
 
-def write_shard(path: Path, frames: Iterable[npt.NDArray[Any]], shard_frames: int, blosc: Blosc) -> None:
+def write_shard(path: Path, frames: Iterable[npt.NDArray[Any] | None], shard_frames: int, blosc: Blosc) -> None:
     """Write the file of one shard; it appears whole or not at all, and not if every frame is empty.
 
     Args:
         path: of the file.
-        frames: at most `shard_frames` of them, each (H, W) mm; a frame of zeros takes no space.
+        frames: at most `shard_frames` of them, each (H, W) mm; None or zeros take no space.
         shard_frames: frames a shard, for the size of its index.
         blosc: how a frame is packed.
 
@@ -94,7 +94,7 @@ def write_shard(path: Path, frames: Iterable[npt.NDArray[Any]], shard_frames: in
     index = np.full((shard_frames, 2), _EMPTY, "<u8")
     packed, at = [], 0
     for i, frame in enumerate(frames):
-        if not frame.any():
+        if frame is None or not frame.any():
             continue
         packed.append(_with_crc(blosc.encode(np.ascontiguousarray(frame))))
         index[i] = at, len(packed[-1])

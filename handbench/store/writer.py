@@ -175,14 +175,15 @@ class StoreWriter:
         array[...] = values.astype(object) if is_text else values.astype(column.dtype)
 
 
-def write_depth(store: Path, split: str, start: int, frames: Iterable[npt.NDArray[Any]]) -> None:
+def write_depth(store: Path, split: str, start: int, frames: Iterable[npt.NDArray[Any] | None]) -> None:
     """Write one shard of depth; from any thread, process or machine.
 
     Args:
         store: path of the store under construction.
         split: its name.
         start: first frame, a multiple of `SHARD_FRAMES`.
-        frames: each (H, W) mm of the array's type, taken one by one; as many as fill the shard or end the split.
+        frames: each (H, W) mm of the array's type, None for an empty one, taken one by one; as many as fill the shard
+            or end the split.
 
     Raises:
         ValueError: if the frames would share a shard with others, or are of another size or type.
@@ -194,10 +195,10 @@ def write_depth(store: Path, split: str, start: int, frames: Iterable[npt.NDArra
         raise ValueError(f"frame {start} of {split} begins no shard; shards hold {SHARD_FRAMES} frames")
     codec = zarr.open_group(str(store), mode="r", use_consolidated=False).attrs["codec"]
 
-    def checked() -> Iterator[npt.NDArray[Any]]:
+    def checked() -> Iterator[npt.NDArray[Any] | None]:
         count = 0
         for frame in frames:
-            if frame.shape != array.shape[1:] or frame.dtype != array.dtype:
+            if frame is not None and (frame.shape != array.shape[1:] or frame.dtype != array.dtype):
                 raise ValueError(f"frame {start + count} of {split} is {frame.shape} {frame.dtype}")
             count += 1
             yield frame
