@@ -23,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "convert": ("handbench.converters.command:convert", "Turn a raw data set into a store."),
     "inspect": ("handbench.converters.inspect_command:inspect", "Say what a raw folder is and what it lacks."),
     "info": ("handbench.store.command:info", "Say what a store holds."),
+    "show": ("handbench.plots.show_command:show", "Draw frames, crops and augmentations of a store."),
+    "camera": ("handbench.plots.cloud_command:camera", "Check depth unit and camera of a store."),
     "validate": ("handbench.converters.store_commands:validate", "Check a store, down to every byte."),
     "compare-stores": ("handbench.converters.store_commands:compare_stores", "Say whether two stores hold the same."),
     "export": ("handbench.converters.store_commands:export", "Write a store as raw tree, HDF5 or label text."),
