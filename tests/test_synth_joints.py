@@ -1,6 +1,7 @@
 """Joint angles, joint sets, and contact between fingers."""
 
 from functools import cache
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -8,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from handbench.camera import xyz_to_uvd
+from handbench.camera import uvd_to_xyz, xyz_to_uvd
 from handbench.datasets import dataset
 from handbench.errors import HandbenchError, ShapeError
 from handbench.synth.gestures import MSRA_POSES_DEG, POSES_DEG, gesture_names, random_pose
@@ -147,6 +148,21 @@ def test_joints_lie_inside_the_hand_as_real_labels_do(name: str) -> None:
     assert below.min() > 0
     assert ((below >= 3) & (below <= 33)).mean() > 0.7  # the others are hidden by another finger, or near a bent joint
     assert np.percentile(below, 10) > 2
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "palm_mm", "within"), [("nyu", 2440, 81.3, 0.25), ("icvl", 1596, 52.0, 0.2)]
+)
+def test_a_hand_is_built_like_real_labels(real: Path, name: str, frames: int, palm_mm: float, within: float) -> None:
+    spec = dataset(name)
+    labels = np.loadtxt(real / name / "groundtruth.txt", max_rows=frames).reshape(frames, -1, 3)
+    xyz = uvd_to_xyz(labels, spec.scoring_camera)
+    ours = joints_of(name, OPEN, subject_of((0, 1), palm_mm=palm_mm))[list(spec.joints.scored)]
+    for child, parent in spec.joints.scored_edges:
+        length = np.median(np.linalg.norm(xyz[:, child] - xyz[:, parent], axis=-1))
+        assert np.linalg.norm(ours[child] - ours[parent]) == pytest.approx(length, rel=within), spec.joints.labels[
+            child
+        ]
 
 
 def test_poses_of_open_hands_are_left_as_they_are() -> None:
