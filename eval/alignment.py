@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ _BLOCKS = 120  # of a file are matched at most
 _COMPONENTS = 6  # of the pose that tell frames apart
 _NEAR = 10  # frames; a file may be late or early by so many as a whole
 _LATE = 0.9  # of the squared distance, to believe that
+_AGREE = 0.2  # share of neighbouring blocks that must have one offset, to speak of blocks out of order
 _CHANGE = 300  # times the usual squared distance: what a change of offset must save
 _CLEAR = 0.6  # of the squared distance at the line's own frame, to believe that a block belongs elsewhere
 
@@ -45,18 +46,50 @@ def find_runs(pred_xyz: Floats, joints_xyz: Floats) -> list[Run]:
         Runs that cover the lines 0 to N - 1; a single one with offset 0 where nothing speaks against it, and none for
         files too short to tell.
     """
-    length = min(_BLOCK, len(pred_xyz) // 4, len(joints_xyz) // 4)
+    length = min(_BLOCK, len(pred_xyz) // 16, len(joints_xyz) // 16)
     if length < 8:
         return []
     pred, labels = _principal(pred_xyz, joints_xyz)
     starts = np.unique(np.linspace(0, len(pred) - length, _BLOCKS).astype(int))
-    offsets = sorted({*_offsets(pred, labels, starts, length), 0, _lateness(pred, labels)})
+    found = np.array(_offsets(pred, labels, starts, length))
+    if (np.diff(found) == 0).mean() < _AGREE:
+        return []  # neighbours belong to anywhere: these are not hands of these labels, or not in blocks
+    offsets = sorted({*found.tolist(), 0, _lateness(pred, labels)})
     chosen = _cheapest_path(_costs(pred, labels, offsets))
     cuts = np.flatnonzero(np.diff(chosen)) + 1
     firsts, lasts = np.append(0, cuts), np.append(cuts - 1, len(pred) - 1)
-    return [
-        Run(first, last, offsets[chosen[first]]) for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)
-    ]
+    ends = zip(firsts.tolist(), lasts.tolist(), strict=True)
+    runs = [Run(first, last, offsets[chosen[first]]) for first, last in ends]
+    return _tiled(runs, len(labels)) if len(pred) == len(labels) else runs
+
+
+def _tiled(runs: list[Run], frames: int) -> list[Run]:
+    """The runs with their cuts moved by a few lines where that closes a gap between frames and an overlap at once.
+
+    Where the hand is still, the cut between two runs cannot be seen to the line. A file of all frames in another order
+    has each frame once, which says where it must be.
+    """
+    for _ in range(_NEAR):
+        moved = False
+        for k in range(len(runs) - 1):
+            left, right = runs[k], runs[k + 1]
+            starts = [run.first + run.offset for run in runs] + [frames]
+            stops = [run.last + run.offset + 1 for run in runs] + [0]
+            after = min((s for s in starts if s > left.first + left.offset), default=frames) - stops[k]
+            before = starts[k + 1] - max(s for i, s in enumerate(stops) if i == len(runs) or starts[i] < starts[k + 1])
+            step = min(after, -before, _NEAR) if after > 0 > before else max(after, -before, -_NEAR)
+            if after * before >= 0 or not left.first <= left.last + step < right.last:
+                continue
+            runs = [
+                *runs[:k],
+                replace(left, last=left.last + step),
+                replace(right, first=right.first + step),
+                *runs[k + 2 :],
+            ]
+            moved = True
+        if not moved:
+            break
+    return runs
 
 
 def pairs(runs: list[Run], frames: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -76,7 +109,7 @@ def _principal(pred_xyz: Floats, joints_xyz: Floats) -> tuple[Floats, Floats]:
     mean = np.where(known, labels, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     labels = np.where(known, labels, mean) - mean
     some = labels[:: max(1, len(labels) // 2000)]
-    axes = np.linalg.svd(some, full_matrices=False)[2][:_COMPONENTS].T
+    axes = np.linalg.eigh(some.T @ some)[1][:, -_COMPONENTS:]
     pred = pred_xyz.reshape(len(pred_xyz), -1)
     pred = np.where(np.isfinite(pred), pred, mean) - mean
     return pred @ axes, labels @ axes

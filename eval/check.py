@@ -68,7 +68,7 @@ class CheckReport:
     def lines(self, frames_to: Path | None = None) -> list[str]:
         """The report for people."""
         as_read, finding = self.verdict.as_read, self.verdict.finding
-        how = f"read as {title(as_read)}" if as_read else self.verdict.why_not
+        how = f"read as {title(as_read)}" if as_read else f"not to be read as it is ({self.verdict.why_not})"
         error = self.verdict.mean_error_mm
         said = [f"{self.file.name}: {how}" + ("" if np.isnan(error) else f"; mean error {error:.1f} mm")]
         if self.length:
@@ -87,8 +87,8 @@ class CheckReport:
                 said.append("  where FRAMES is what --frames-to writes")
         else:
             missing = self.frames_of_labels - finding.frames
-            what = f"{missing:,} frames of the labels have" if missing != 1 else "1 frame of the labels has"
-            said.append(f"{what} no line in the file and must be predicted again; no conversion mends that.")
+            what = f"{missing:,} frames" if missing != 1 else "1 frame"
+            said.append(f"For {what} of the labels no line of the file can be told; no conversion mends that.")
         return said
 
     def to_dict(self) -> dict[str, Any]:
@@ -127,19 +127,24 @@ def check_file(path: Path, truth: Truth) -> CheckReport:
     """
     raw = parse(read_bytes(path), str(path), truth.spec)
     require_sane(raw.values, str(path), raw.names)
+    return check_points(path, raw, truth)
+
+
+def check_points(path: Path, raw: RawPoints, truth: Truth) -> CheckReport:
+    """The same for the numbers of a file, once it is read."""
     lines, rows = _pair(raw, truth, str(path))
     verdict = explain(raw, lines, rows, truth, str(path))
     finding = verdict.finding
     frames, whole = _ranges(finding.runs, len(truth)) if finding and finding.runs else ("", True)
     length = ""
-    if raw.names is None and len(raw.values) != len(truth):
+    if raw.names is None and len(raw.values) not in (len(truth), len(rows)):
         length = known_lengths(truth.spec).get(len(raw.values), "")
     return CheckReport(
         file=path,
         dataset=truth.spec.name,
         lines_in_file=len(raw.values),
         frames_of_labels=len(truth),
-        length=length if "release" in length else "",
+        length=length,
         verdict=verdict,
         words=tuple(changes(finding, verdict.as_read, truth.spec)) if finding else (),
         frames=frames,
@@ -169,7 +174,7 @@ def _pair(raw: RawPoints, truth: Truth, where: str) -> tuple[npt.NDArray[np.int6
     """Lines of the file and frames of the labels that belong together by name, or else by order."""
     if raw.names is None:
         count = min(len(raw.values), len(truth))
-        return np.arange(count), np.arange(count)
+        return np.arange(count), _rows_of_that_many(len(raw.values), truth)[:count]
     keys = frame_keys(truth.spec.name, raw.names, where)
     if truth.frame_key is None:
         if len(keys) != len(truth):
@@ -183,6 +188,13 @@ def _pair(raw: RawPoints, truth: Truth, where: str) -> tuple[npt.NDArray[np.int6
     if not known:
         raise HandbenchError(f"{where} names no frame of the labels, but {keys[0]}; is it another split?")
     return np.array(known), np.array([row_of[keys[line]] for line in known])
+
+
+def _rows_of_that_many(lines: int, truth: Truth) -> npt.NDArray[np.int64]:
+    """The frames that so many lines are scored on: all, or those of the only group of that size."""
+    groups = [truth.group == name for name in dict.fromkeys(truth.group.tolist()) if name]
+    fitting = [group for group in groups if int(group.sum()) == lines]
+    return np.flatnonzero(fitting[0]) if len(fitting) == 1 and lines != len(truth) else np.arange(len(truth))
 
 
 def _ranges(runs: tuple[Run, ...], frames: int) -> tuple[str, bool]:

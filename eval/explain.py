@@ -28,7 +28,7 @@ from handbench.scores import joint_error
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-_SAMPLE = 300  # frames that readings are tried on
+_SAMPLE = 200  # frames that readings are tried on
 _FINALISTS = 4  # readings that frames are aligned for
 _HALF = 0.5  # of the error as read: believed
 _BETTER, _SHARE = 0.85, 0.9  # of the error as read: believed, too, if so large a share of the frames gets better
@@ -36,6 +36,7 @@ _SHIFTED = 0.95  # of the error as read, for a shift alone: files that are right
 _SIGMAS, _GROUPS = 5.0, 40  # how sure the gain must be, over groups of frames
 _MIXED = 0.6  # of the error with the frames mixed up: a reading must say something of each frame
 _SAME = (1.05, 0.2)  # errors within a factor and mm of the best: the plainest reading wins
+_NEVER = 1e9  # mm: how far joints are that are never there together
 _KNOWN = 1.02  # a known joint order is taken before an unknown one that is better by no more than this
 
 
@@ -105,7 +106,7 @@ def changes(finding: Finding, as_read: Reading | None, spec: DatasetSpec) -> lis
     new, old = finding.reading, as_read or Reading()
     assert new.order is not None
     words = []
-    if new.order.take != (old.order.take if old.order else None):
+    if new.order.take != (old.order or known_orders(spec)[0]).take:
         words.append(new.order.title)
     if new.space != old.space:
         words.append(f"{new.space}, read as {old.space}" if old.space else str(new.space))
@@ -182,10 +183,11 @@ class _Trial:
         every = replace(reading, order=JointOrder("", "", count, tuple(range(count))))
         xyz = to_xyz(self.raw.values[self.some_lines], every, self.truth.camera)
         labels = self.truth.joints_xyz[self.some_rows]
-        cost = np.array(
-            [[_mean(np.linalg.norm(xyz[:, i] - labels[:, j], axis=1)) for i in range(count)] for j in range(wanted)]
-        )
-        take = tuple(linear_sum_assignment(np.nan_to_num(cost, nan=1e9, posinf=1e9))[1].tolist())
+        distance = np.linalg.norm(xyz[:, None, :, :] - labels[:, :, None, :], axis=3)
+        known_pairs = np.isfinite(distance)
+        cost = np.where(known_pairs, distance, 0.0).sum(axis=0) / np.maximum(known_pairs.sum(axis=0), 1)
+        cost[~known_pairs.any(axis=0)] = _NEVER
+        take = tuple(linear_sum_assignment(cost)[1].tolist())
         total = cost[np.arange(wanted), list(take)].mean()
         if any(cost[np.arange(wanted), list(order.take)].mean() <= _KNOWN * total for order in known):
             return known
@@ -198,12 +200,16 @@ class _Trial:
         for reading in readings:
             xyz = to_xyz(self.raw.values, reading, self.truth.camera)
             runs = find_runs(xyz, self.truth.joints_xyz)
-            if not runs or all(run.offset == 0 for run in runs):
+            if not runs or self._as_paired(runs):
                 continue
             lines, rows = pairs(runs, len(self.truth))
             scored = self.truth.counts[rows]
             found.append(Finding(reading, tuple(runs), *self.mean(reading, lines[scored], rows[scored])))
         return found
+
+    def _as_paired(self, runs: list[Run]) -> bool:
+        """Whether the runs say what the order of the lines says already."""
+        return len(runs) == 1 and len(self.lines) > 0 and runs[0].offset == int(self.rows[0] - self.lines[0])
 
     def believed(self, finding: Finding, as_read: Reading | None, error: Floats) -> Finding | None:
         """The finding, if it is one."""
@@ -291,8 +297,3 @@ def _frame_mean(error: Floats) -> Floats:
         np.where(known, error, 0.0).sum(axis=1), counts, out=np.full(len(error), np.nan), where=counts > 0
     )
     return means
-
-
-def _mean(values: Floats) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else np.nan

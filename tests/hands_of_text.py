@@ -14,14 +14,17 @@ RIGHT_HAND = np.array([*_FINGERS, *_REST], np.float64)
 
 
 def hands(frames: int = 40, seed: int = 0) -> np.ndarray:
-    """(N, 14, 3) mm: the hand wandering about and turning, never the same twice."""
+    """(N, 14, 3) mm: the hand wandering about within the image and turning, never the same twice."""
     random = np.random.default_rng(seed)
-    shifts = np.cumsum(random.normal(0, 6, (frames, 1, 3)), axis=0) * (1, 1, 0.3)
+    pace, start = random.uniform(0.02, 0.3, (4, 1, 3)), random.uniform(0, 6, (4, 1, 3))
+    shifts = 25 * np.sin(np.arange(frames)[:, None, None, None] * pace + start).sum(axis=1)
     angles = np.cumsum(random.normal(0, 0.05, frames))
     c, s, zero, one = np.cos(angles), np.sin(angles), np.zeros(frames), np.ones(frames)
     turns = np.moveaxis(np.array([[c, -s, zero], [s, c, zero], [zero, zero, one]]), 2, 0)
     centre = np.array([0, 0, 600.0])
-    return (RIGHT_HAND - centre) @ turns.transpose(0, 2, 1) + centre + shifts + random.normal(0, 1, (frames, 14, 3))
+    turned: np.ndarray = (RIGHT_HAND - centre) @ turns.transpose(0, 2, 1)
+    wandering: np.ndarray = turned + centre + shifts + random.normal(0, 1, (frames, 14, 3))
+    return wandering
 
 
 def keys(frames: int) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from tests.hands_of_text import NYU, predictions
 from tests.test_predictions_layouts import hands17_predictions
 
 FRAMES = 3
-CHECKED = ("npz", "hands17-zip")  # formats with a sum over what they hold
+CHECKED = ("npz", "hands17-zip", "matlab")  # formats with a sum over what they hold; MATLAB as we write it
 EVERY = (*LAYOUTS, "hands17-zip")
 
 

@@ -1,4 +1,4 @@
-"""MATLAB files of predictions and labels: version 5 through SciPy, version 7.3, which is HDF5, through h5py."""
+"""MATLAB files of predictions and labels: version 5, and version 7.3, which is HDF5, through h5py."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from handbench.errors import HandbenchError
+from handbench.mat5 import real_matrices
 from handbench.predictions.model import Floats, RawPoints
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -39,8 +40,8 @@ def parse_matlab(data: bytes, where: str, joints: tuple[int, ...] = (), variable
     """
     is_hdf5 = data.startswith(HDF5_MAGIC) or data[_USER_BLOCK : _USER_BLOCK + len(HDF5_MAGIC)] == HDF5_MAGIC
     try:
-        arrays = _read_hdf5(data) if is_hdf5 else _read_v5(data)
-    except Exception as error:  # both readers raise whatever a damaged byte leads them to
+        arrays = _read_hdf5(data) if is_hdf5 else real_matrices(data)
+    except Exception as error:  # h5py raises whatever a damaged byte leads it to
         said = str(error).strip().split("\n")[0] or type(error).__name__
         raise HandbenchError(f"{where} is a damaged MATLAB file: {said}") from error
     names = _choose(arrays, where, joints, variable)
@@ -72,16 +73,6 @@ def write_matlab73(path: Path, arrays: Mapping[str, Floats]) -> None:
     header = b"MATLAB 7.3 MAT-file, written by handbench".ljust(124) + b"\x00\x02IM"  # version 2.0, little endian
     with path.open("r+b") as raw:
         raw.write(header)
-
-
-def _read_v5(data: bytes) -> dict[str, Any]:
-    from scipy.io import loadmat
-
-    return {
-        name: value
-        for name, value in loadmat(BytesIO(data)).items()  # type: ignore[arg-type]  # the stubs forget file objects
-        if not name.startswith("__")
-    }
 
 
 def _read_hdf5(data: bytes) -> dict[str, Any]:

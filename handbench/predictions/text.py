@@ -137,8 +137,8 @@ def _require_whole_end(text: bytes, grammar: _Grammar) -> None:
         return
     last = ascii(words[-1][-40:].decode("utf-8", "backslashreplace"))
     raise HandbenchError(
-        f"{grammar.where} ends within its last line, after {last}, which may be cut short; copy the file again, or end it "
-        "with a line end if it is whole"
+        f"{grammar.where} ends within its last line, after {last}, which may be cut short; copy the file again, or end "
+        "it with a line end if it is whole"
     )
 
 
