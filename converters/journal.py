@@ -103,11 +103,14 @@ class Summary:
             self.problems += shard.problems[: LISTED - len(self.problems)]
         return Shard(np.concatenate(status), np.concatenate(centers), [])
 
+    def verdict(self) -> str:
+        """How many frames are not OK, by kind."""
+        return ", ".join(f"{count:,} {status.title}" for status, count in self.wrong.items()) or "all ok"
+
     def one_line(self) -> str:
         """How many frames went where, and how many are not OK."""
         frames = " + ".join(f"{count:,} {split}" for split, count in self.frames.items())
-        bad = ", ".join(f"{count:,} {status.title}" for status, count in self.wrong.items()) or "all ok"
-        return f"{self.out}: {frames} frames, {bad}"
+        return f"{self.out}: {frames} frames, {self.verdict()}"
 
 
 class Task(Protocol):

@@ -6,6 +6,7 @@ docs/windows.md says what a window is and how large; `handbench.preprocess.windo
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,10 +75,17 @@ class WindowsSummary(Summary):
     Attributes:
         side: of the windows, px.
         image: (H, W) of the frames, px.
+        known: how many frames were not OK in the source, by kind.
     """
 
     side: int = 0
     image: tuple[int, int] = (0, 0)
+    known: Counter[FrameStatus] = field(default_factory=Counter)
+
+    def verdict(self) -> str:
+        """What was found wrong, and what was wrong before."""
+        before = [f"{count:,} {status.title} before" for status, count in self.known.items()]
+        return ", ".join([super().verdict()] * bool(self.wrong or not before) + before)
 
     def one_line(self) -> str:
         """How many windows of which size."""
@@ -274,6 +282,7 @@ def make_windows(source: Path, out: Path, config: WindowsConfig) -> WindowsSumma
             attributes = {column: plan.split.attributes(column) for column in _tables(plan)}
             writer.write_columns(name, _columns(plan, side, outcome), attributes)
             summary.remarks += plan.remarks(side)
+            summary.known.update(map(FrameStatus, plan.split.status[: plan.frames][~plan.usable].tolist()))
         writer.finish()
     if config.side is None:
         summary.remarks += _smaller_side(np.concatenate([plan.sides for plan in plans.values()]), side)

@@ -180,7 +180,8 @@ def test_windows_for_less_than_training_asks_are_refused(frames: Path, tmp_path:
     with pytest.raises(HandbenchError, match="roll_deg -180 to 180, here 0 to 0"):
         check_margin(upright, AugmentConfig())
     assert covered_rows(upright, upright["train"], None).all()
-    assert not covered_rows(upright, upright["train"], AugmentConfig()).any()
+    with pytest.raises(HandbenchError, match="roll_deg -180 to 180, here 0 to 0"):
+        covered_rows(upright, upright["train"], AugmentConfig())
     assert covered_rows(Store(frames), Store(frames)["train"], asked).all()
 
 
@@ -207,7 +208,9 @@ def test_bad_frames_keep_row_and_status(tmp_path: Path) -> None:
     result = run("windows", frames, tmp_path / "w.zarr")
     assert result.exit_code == 1
     assert "train/1/0000003: box empty: the box around its centre holds no depth" in result.stderr
-    assert "8 train + 3 test frames, 1 box empty; windows of" in result.stdout
+    verdict = "1 box empty, 2 image missing before, 1 label invalid before"
+    assert f"8 train + 3 test frames, {verdict}; windows of" in result.stdout
+    assert "image missing" not in result.stderr
     split = Store(tmp_path / "w.zarr")["train"]
     assert_array_equal(split.status, [0, 1, 5, 0, 4 - 1, 0, 0, 0])
     assert not split.window(1)[0].any()

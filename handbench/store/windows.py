@@ -35,7 +35,7 @@ def covered_rows(store: Store, split: Split, augment: AugmentConfig | None) -> n
     """Which frames hold all that an augmentation can reach, so that no crop of them is refused.
 
     Hands so near that their box exceeds the window are those that it leaves out; with `augment` None, the upright box,
-    they may be fewer. Windows hold what their margin reaches, so call `check_margin` first.
+    they may be fewer.
 
     Args:
         store: of windows or of whole frames.
@@ -44,7 +44,11 @@ def covered_rows(store: Store, split: Split, augment: AugmentConfig | None) -> n
 
     Returns:
         (N,) False also where a frame has no centre in front of the camera; whatever the status is.
+
+    Raises:
+        HandbenchError: if the windows were made for less (`check_margin`).
     """
+    check_margin(store, augment)
     reach = Reach.of(split.center_xyz, split.cube, store.camera, Margin.of(augment))
     if store.windows is None:
         return np.asarray(np.isfinite(reach.middle).all(axis=1))
