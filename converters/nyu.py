@@ -26,10 +26,10 @@ from handbench.camera import xyz_to_uvd
 from handbench.converters.files import fingerprint, folder_names, names_in, read_png
 from handbench.converters.labels import stored_joints
 from handbench.converters.marker import SYNTHETIC, in_order, read_marker, subjects_of, write_marker
-from handbench.converters.mat5 import read_matrix
 from handbench.datasets import dataset
 from handbench.datasets.spec import DatasetSpec
 from handbench.errors import FrameError, HandbenchError
+from handbench.mat5 import real_matrix
 from handbench.store import FrameStatus, FrameTable
 
 VIEWS = (1, 2, 3)
@@ -249,7 +249,7 @@ def _read_joints(path: Path, spec: DatasetSpec) -> npt.NDArray[np.float64]:
             "a smaller archive without them is not enough"
         )
     try:
-        joints = read_matrix(path, "joint_xyz")
+        joints = real_matrix(path.read_bytes(), "joint_xyz")
     except OSError as error:
         raise HandbenchError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:

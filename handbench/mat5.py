@@ -12,6 +12,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -37,26 +38,47 @@ def real_matrices(data: bytes) -> dict[str, npt.NDArray[np.float64]]:
     Raises:
         ValueError: of one line, if the file is damaged or of another format.
     """
-    order = _ORDERS.get(data[_HEADER - 2 : _HEADER], "")
-    if not order:
-        raise ValueError("it is no MATLAB file of version 5")
     found: dict[str, npt.NDArray[np.float64]] = {}
-    for content in _variables(data, order):
-        name, matrix = _read(content, order)
-        if name in found:
-            raise ValueError(f"it has two variables called {name}")
-        if matrix is not None:
-            found[name] = matrix
+    for content, order in _variables(data):
+        variable = _Variable.of(content, order)
+        if variable.name in found:
+            raise ValueError(f"it has two variables called {variable.name}")
+        if variable.is_real:
+            found[variable.name] = variable.numbers()
     return found
 
 
-def _variables(data: bytes, order: str) -> Iterator[bytes]:
-    """The content of each variable.
+def real_matrix(data: bytes, name: str) -> npt.NDArray[np.float64]:
+    """One real matrix of a file; the numbers of others are not read.
+
+    Args:
+        data: the bytes of the file.
+        name: of the variable.
+
+    Returns:
+        The numbers, in the shape that MATLAB says.
 
     Raises:
-        ValueError: if one is cut off or cannot be unpacked.
+        ValueError: of one line, if the file is damaged, of another format, or has no such variable.
     """
-    at = _HEADER
+    for content, order in _variables(data):
+        variable = _Variable.of(content, order)
+        if variable.name == name:
+            if not variable.is_real:
+                raise ValueError(f"{name} holds no real numbers")
+            return variable.numbers()
+    raise ValueError(f"it has no {name}")
+
+
+def _variables(data: bytes) -> Iterator[tuple[bytes, str]]:
+    """The content of each variable, and the byte order.
+
+    Raises:
+        ValueError: if the file is of another format, or a variable is cut off or cannot be unpacked.
+    """
+    at, order = _HEADER, _ORDERS.get(data[_HEADER - 2 : _HEADER], "")
+    if not order:
+        raise ValueError("it is no MATLAB file of version 5")
     while at < len(data):
         if at + 8 > len(data):
             raise ValueError("it is truncated")
@@ -72,34 +94,53 @@ def _variables(data: bytes, order: str) -> Iterator[bytes]:
             kind, content, _ = _element(content, 0, order)
         if kind != _MATRIX:
             raise ValueError(f"it is damaged (an element of kind {kind} in the place of a variable)")
-        yield content
+        yield content, order
 
 
-def _read(content: bytes, order: str) -> tuple[str, npt.NDArray[np.float64] | None]:
-    """Name and numbers of a variable; no numbers if it is no real matrix.
+@dataclass(frozen=True)
+class _Variable:
+    """One variable, whose numbers are not looked at yet."""
 
-    Raises:
-        ValueError: if it is damaged.
-    """
-    kind, flags, at = _element(content, 0, order)
-    if kind != _UINT32 or len(flags) != 8:
-        raise ValueError("it is damaged (flags of a variable)")
-    kind, sides, at = _element(content, at, order)
-    if kind != _INT32 or len(sides) % 4:
-        raise ValueError("it is damaged (shape of a variable)")
-    kind, name, at = _element(content, at, order)
-    if kind != _INT8 or not name.isascii():
-        raise ValueError("it is damaged (name of a variable)")
-    (flag,) = struct.unpack_from(f"{order}I", flags)
-    if flag & 0xFF not in _NUMERIC_CLASSES or flag & _IS_COMPLEX:
-        return name.decode(), None
-    shape = struct.unpack(f"{order}{len(sides) // 4}i", sides)
-    kind, numbers, _ = _element(content, at, order)
-    dtype = np.dtype(f"{order}{_NUMBERS.get(kind, 'u1')}")
-    if kind not in _NUMBERS or min(shape, default=-1) < 0 or len(numbers) != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"it is damaged ({len(numbers)} bytes for {name.decode()!a} of shape {shape})")
-    with np.errstate(invalid="ignore"):  # a damaged float32 can be a signalling NaN
-        return name.decode(), np.frombuffer(numbers, dtype).reshape(shape, order="F").astype(np.float64)
+    name: str
+    is_real: bool
+    shape: tuple[int, ...]
+    rest: bytes  # where its numbers are
+    order: str
+
+    @classmethod
+    def of(cls, content: bytes, order: str) -> _Variable:
+        """Read what stands before the numbers.
+
+        Raises:
+            ValueError: if it is damaged.
+        """
+        kind, flags, at = _element(content, 0, order)
+        if kind != _UINT32 or len(flags) != 8:
+            raise ValueError("it is damaged (flags of a variable)")
+        kind, sides, at = _element(content, at, order)
+        if kind != _INT32 or len(sides) % 4:
+            raise ValueError("it is damaged (shape of a variable)")
+        kind, name, at = _element(content, at, order)
+        if kind != _INT8 or not name.isascii():
+            raise ValueError("it is damaged (name of a variable)")
+        (flag,) = struct.unpack_from(f"{order}I", flags)
+        is_real = flag & 0xFF in _NUMERIC_CLASSES and not flag & _IS_COMPLEX
+        shape = struct.unpack(f"{order}{len(sides) // 4}i", sides)
+        return cls(name.decode(), is_real, shape, content[at:], order)
+
+    def numbers(self) -> npt.NDArray[np.float64]:
+        """Its numbers.
+
+        Raises:
+            ValueError: if they are not as many as its shape says.
+        """
+        kind, numbers, _ = _element(self.rest, 0, self.order)
+        dtype = np.dtype(f"{self.order}{_NUMBERS.get(kind, 'u1')}")
+        expected = math.prod(self.shape) * dtype.itemsize
+        if kind not in _NUMBERS or min(self.shape, default=-1) < 0 or len(numbers) != expected:
+            raise ValueError(f"it is damaged ({len(numbers)} bytes for {self.name!a} of shape {self.shape})")
+        with np.errstate(invalid="ignore"):  # a damaged float32 can be a signalling NaN
+            return np.frombuffer(numbers, dtype).reshape(self.shape, order="F").astype(np.float64)
 
 
 def _element(data: bytes, at: int, order: str) -> tuple[int, bytes, int]:
