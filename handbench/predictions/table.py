@@ -23,26 +23,35 @@ def parse_parquet(data: bytes, where: str) -> RawPoints:
         HandbenchError: if it is damaged, or pyarrow is not installed.
     """
     _require_pyarrow(where)
+    try:
+        return _points_of(data, where)
+    except HandbenchError:
+        raise
+    except Exception as error:  # Arrow raises whatever a damaged byte leads it to, and not only when it reads
+        said = str(error).strip().split("\n")[0] or type(error).__name__
+        raise HandbenchError(f"{where} is a damaged Parquet file: {said!a}") from error
+
+
+def _points_of(data: bytes, where: str) -> RawPoints:
     import pandas as pd
 
-    try:
-        frame = pd.read_parquet(BytesIO(data))
-    except Exception as error:  # Arrow raises whatever a damaged byte leads it to
-        said = str(error).strip().split("\n")[0] or type(error).__name__
-        raise HandbenchError(f"{where} is a damaged Parquet file: {said}") from error
+    frame = pd.read_parquet(BytesIO(data))
     if frame.index.name is not None and str(frame.index.name) not in map(str, frame.columns):
         frame = frame.reset_index()
+    if not len(frame):
+        raise HandbenchError(f"{where} is empty; expected one frame a row")
     columns = read_columns([str(name) for name in frame.columns], where)
-    names = None
-    if columns.key is not None and not pd.api.types.is_numeric_dtype(frame.iloc[:, columns.key]):
-        names = tuple(map(str, frame.iloc[:, columns.key].tolist()))
     points = frame.iloc[:, list(columns.numbers)]
     wrong = next((str(name) for name, kind in points.dtypes.items() if kind.kind not in "fiu"), None)
     if wrong is not None:
         raise HandbenchError(f"{where}: the column {wrong!r} holds no numbers")
-    if not len(frame):
-        raise HandbenchError(f"{where} is empty; expected one frame a row")
     values = points.to_numpy(np.float64).reshape(len(frame), -1, 3)
+    aside = columns.key if columns.key is not None else columns.number
+    names = None if aside is None else tuple(map(str, frame.iloc[:, aside].tolist()))
+    if names is not None and all(name.isdigit() for name in names):
+        if names not in (tuple(map(str, range(first, first + len(names)))) for first in (0, 1)):
+            raise HandbenchError(f"{where}: the column of row numbers does not count from 0 or 1 on")
+        names = None
     return RawPoints("parquet", values, columns.space, names, columns.joints)
 
 
