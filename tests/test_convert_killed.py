@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 
 FRAMES = {"train": 3, "test": 7}
 SHARD = 2  # frames; so 6 shards
-MOMENTS = 20
+MOMENTS, TIMES = 20, 5
 LAST_CHANGES = range(-14, 1)
 """Counted back from the last change of the file system: consolidation, removal of the journal, change of places."""
 SERVER = multiprocessing.get_context("forkserver")  # a process with all imported, whose children begin at once
@@ -163,21 +163,33 @@ def assert_gone_on_with(whole: Undisturbed, out: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_shards")
-def test_killed_at_any_moment_and_gone_on_with(tmp_path: Path, whole: Undisturbed) -> None:
+def test_killed_before_any_change_and_gone_on_with(tmp_path: Path, whole: Undisturbed) -> None:
     rng = random.Random(20)
     states = []
-    for i in range(MOMENTS):
-        out = tmp_path / str(i) / "s.zarr"
+    for fatal in rng.sample(range(1, whole.changes + 1), MOMENTS):
+        out = tmp_path / str(fatal) / "s.zarr"
         out.parent.mkdir()
-        victim = Victim(whole.raw, out)
+        victim = Victim(whole.raw, out, fatal=fatal)
         victim.begin()
-        time.sleep((i + rng.random()) / MOMENTS * whole.seconds)
-        victim.process.kill()
-        victim.is_killed()  # or has ended just before
+        assert victim.is_killed()
         done = len(list(out.parent.glob("s.zarr.journal/*.json")))
         states.append("whole" if out.exists() else f"{done} shards" if done else "begun")
         assert_gone_on_with(whole, out)
     assert len(set(states)) >= 4, states  # the moments are spread over the work, not before or after it
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_killed_at_any_time_and_gone_on_with(tmp_path: Path, whole: Undisturbed) -> None:
+    """Also within a change; on a busy machine some kills come before the work or after it."""
+    for i in range(TIMES):
+        out = tmp_path / str(i) / "s.zarr"
+        out.parent.mkdir()
+        victim = Victim(whole.raw, out)
+        victim.begin()
+        time.sleep((i + 0.5) / TIMES * whole.seconds)
+        victim.process.kill()
+        victim.is_killed()  # or has ended just before
+        assert_gone_on_with(whole, out)
 
 
 @pytest.mark.usefixtures("small_shards")
