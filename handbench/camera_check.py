@@ -26,7 +26,7 @@ _HAND_Z_MM = (120.0, 2000.0)  # hands of the four data sets lie between 150 and 
 _FIELD_OF_VIEW_DEG = (30.0, 125.0)  # depth cameras have 55 (Xtion) to 120 (Azure Kinect, wide)
 _OFF_CENTER = 0.2  # of the side: how far a principal point may lie from the middle of the image
 _SQUARE = 0.1  # relative difference of fx and fy
-_HAND_PIXELS = 200  # less is a speck
+_HAND_PIXELS = 100  # less is a speck
 _HAND_SHARE = 0.3  # of the image; the nearest hands of the four data sets fill a tenth
 _JOINT_MM = 60.0  # a joint lies so near to the surface before it, unless something hides it
 _JOINTS_SHARE = 0.5
@@ -216,9 +216,9 @@ def spread(rows: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
 
 
 def _disc_px(near: npt.NDArray[np.bool_], inside: npt.NDArray[np.bool_]) -> float:
-    """Diameter, px, of the largest disc in `near` whose middle is `inside`; holes of a pixel or two are closed."""
-    closed = cv2.morphologyEx(np.pad(near, 1).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
-    radius = cv2.distanceTransform(closed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    """Diameter, px, of the largest disc in `near` whose middle is `inside`; small holes are closed."""
+    closed = cv2.morphologyEx(near.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    radius = cv2.distanceTransform(np.pad(closed, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     return 2 * float(radius[inside].max()) - 1
 
 
@@ -278,9 +278,28 @@ def _hand_warnings(facts: CameraCheck, image: int) -> Iterator[str]:
     z = facts.median("center_z_mm")
     if not _HAND_Z_MM[0] <= z <= _HAND_Z_MM[1]:
         yield f"hands are {_mm(z)} mm away, they are seen from 150 to 1,500 mm: {_better_unit(z)}"
-    longest, disc = max(facts.extent_mm), facts.median("disc_mm")
-    extent = " x ".join(map(_mm, facts.extent_mm))
-    if longest < _LEAST_EXTENT_MM:
+    yield from _size_warnings(facts, image)
+    if facts.joints_near_surface < _JOINTS_SHARE:
+        yield (
+            f"only {facts.joints_near_surface:.0%} of the labelled joints lie within {_JOINT_MM:.0f} mm of the depth "
+            "at their pixel: camera, depth unit or axes of the labels do not belong to these images"
+        )
+
+
+def _size_warnings(facts: CameraCheck, image: int) -> Iterator[str]:
+    """What is too large or too small for a hand."""
+    pixels, disc = facts.median("pixels"), facts.median("disc_mm")
+    if pixels > _HAND_SHARE * image:  # only what is near fills an image, whatever else is odd about it
+        better = _better_unit(facts.median("center_z_mm"), _USUAL_DEPTH_MM)
+        yield (
+            f"what the box holds fills {pixels / image:.0%} of the image, which is a room and not a hand: {better}, or "
+            "fx and fy are too large"
+        )
+        return
+    if pixels < _HAND_PIXELS:
+        yield f"a hand is {pixels:.0f} pixels; too few for its joints, or not a hand"
+    if max(facts.extent_mm) < _LEAST_EXTENT_MM:
+        extent = " x ".join(map(_mm, facts.extent_mm))
         yield f"hands measure {extent} mm, a fist is 80 mm long: the depth unit is too small, or fx and fy too large"
     if disc > _DISC_MM[1]:
         yield (
@@ -291,19 +310,6 @@ def _hand_warnings(facts: CameraCheck, image: int) -> Iterator[str]:
         yield (
             f"what the box holds is nowhere broader than {_mm(disc)} mm, a palm is 70 to 95: the depth unit is too "
             "small, fx and fy are too large, or centres lie off the hands"
-        )
-    pixels = facts.median("pixels")
-    if pixels < _HAND_PIXELS:
-        yield f"a hand is {pixels:.0f} pixels; too few for its joints, or not a hand"
-    elif pixels > _HAND_SHARE * image:
-        yield (
-            f"what the box holds fills {pixels / image:.0%} of the image; that is a room, not a hand: the depth unit "
-            "is too small, or fx and fy too large"
-        )
-    if facts.joints_near_surface < _JOINTS_SHARE:
-        yield (
-            f"only {facts.joints_near_surface:.0%} of the labelled joints lie within {_JOINT_MM:.0f} mm of the depth "
-            "at their pixel: camera, depth unit or axes of the labels do not belong to these images"
         )
 
 

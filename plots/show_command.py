@@ -34,6 +34,7 @@ _FRAMES, _ROWS = 16, 6  # without and with augmentations
 @click.option("--crop", is_flag=True, help="Draw crops, not whole frames.")
 @click.option("--augment", type=click.IntRange(0, 11), default=0, help="So many augmented crops beside each crop.")
 @click.option("--config", type=click.Path(path_type=Path), help="Augment as this training configuration (TOML) does.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="One range of it, as augment.mirror=0.5.")
 @click.option("--crop-size", "size", type=click.IntRange(8, 1024), default=128, show_default=True, help="Side, px.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the augmentation.")
 @click.option("--rerun", is_flag=True, help="Open a 3D view of cloud, box and joints; with -o FILE.rrd save it.")
@@ -108,16 +109,16 @@ def _method(scored: ScoredFrames | None, pred: Path | None) -> list[str]:
     return [scored.name] if scored else [pred.stem] if pred else []
 
 
-def _view(crop: bool, augment: int, config: Path | None, size: int, seed: int) -> View:
+def _view(crop: bool, augment: int, config: Path | None, sets: tuple[str, ...], size: int, seed: int) -> View:
     from handbench.plots.show_panels import View
 
-    if config is None:
+    if config is None and not sets:
         return View(crop, augment, size=size, seed=seed)
     if not augment:
-        raise HandbenchError("--config says how to augment; add --augment N")
+        raise HandbenchError("--config and --set say how to augment; add --augment N")
     from handbench.srn.config import load_config
 
-    return View(crop, augment, load_config(file=config).augment, size, seed)
+    return View(crop, augment, load_config(file=config, sets=sets).augment, size, seed)
 
 
 def _check_augment(store: Store, view: View) -> None:
@@ -148,6 +149,6 @@ def _draw(store: Store, rows: Rows, panels: Panels, title: str, out: Path, augme
     with paper_style(), whole_or_nothing(out) as partial:
         save_figure(draw_sheet(shown, store.spec.joints, columns, _WIDTH, title), partial, out.suffix)
     note(f"wrote {out}: {title}")
-    problems = [f"{panel.caption.partition(chr(10))[0]}: {panel.problem}" for panel in shown if panel.problem]
+    problems = [f"{panel.frame}: {panel.problem}" for panel in shown if panel.problem]
     if problems:
         note(f"{len(problems)} pictures are empty, the first: {problems[0]}")

@@ -28,6 +28,7 @@ class Panel:
     """One picture of a sheet.
 
     Attributes:
+        frame: its key.
         image: (h, w) depth in mm, or a normalised crop; NaN = missing or background.
         limits: what is black and what is the lightest gray.
         joints_uv: (J, 2) px of the image; NaN = no label.
@@ -37,6 +38,7 @@ class Panel:
         problem: why there is nothing to see, "" = there is.
     """
 
+    frame: str
     image: Floats
     limits: tuple[float, float]
     joints_uv: Floats
@@ -110,6 +112,7 @@ class Panels:
             plane = box.center_xyz + _CORNERS[None] * box.cube[:, None] / 2
             corners = xyz_to_uvd(plane[0], camera)[:, :2]
         return Panel(
+            frame=str(self._split.frame_key[row]),
             image=np.where(depth > 0, depth, np.nan),
             limits=_shades(depth, box),
             joints_uv=_uv(self.joints_xyz(row), camera),
@@ -142,7 +145,9 @@ class Panels:
         """The crop of a box; a panel that says why, where there is none."""
         size = self._view.size
         depth, origin = self._split.window(row)
-        empty = Panel(np.full((size, size), np.nan), (-1, 1), np.full((1, 2), np.nan), None, None, caption, "no crop")
+        nothing = np.full((size, size), np.nan)
+        key = str(self._split.frame_key[row])
+        empty = Panel(key, nothing, (-1, 1), np.full((1, 2), np.nan), None, None, caption)
         if not _is_before_camera(moved.box):
             return replace(empty, problem="no centre")
         try:
@@ -165,6 +170,7 @@ class Panels:
             return _px(seen.bb_to_si(seen.xyz_to_bb(mirror_xyz(xyz[None], moved.mirrored)), size)[0], size)
 
         return Panel(
+            frame=str(self._split.frame_key[row]),
             image=np.where(image < 1, image, np.nan).astype(np.float64),
             limits=(-1.0, 1.0),
             joints_uv=in_crop(self.joints_xyz(row)),

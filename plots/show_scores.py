@@ -60,7 +60,7 @@ class ScoredFrames:
         return error
 
     def find_predictions(self) -> Path | None:
-        """The predictions that were scored: beside the scores, above them, in predictions/ there, or here; else None."""
+        """The predictions that were scored: beside the scores, above them, in predictions/ there, or here; or None."""
         name, sha256 = self.prediction.get("file", ""), self.prediction.get("sha256", "")
         for folder in (self.folder, self.folder.parent, self.folder.parent / "predictions", Path()):
             path = folder / name
