@@ -242,3 +242,10 @@ def test_streaming_opens_few_shards_at_a_time_and_mixes_them() -> None:
 def test_an_order_without_shards_is_refused() -> None:
     with pytest.raises(HandbenchError, match="at least 1"):
         EpochOrder(np.arange(4), 0, shard_frames=0)
+
+
+def test_streaming_from_disk_gives_every_row_once(store: Path) -> None:
+    frames = HandDataset(store, "train", 32, augment=AugmentConfig())
+    order = EpochOrder(frames.rows, 0, frames.shard_frames)
+    batches = list(DataLoader(frames, 4, sampler=order))
+    assert sorted(torch.cat([batch["row"] for batch in batches]).tolist()) == frames.rows.tolist()

@@ -102,7 +102,7 @@ def test_a_batch_of_any_size_is_one_gather_and_reads_nothing_back(monkeypatch: p
             crop_tensor(torch.from_numpy(depths), np.arange(count), box, SMALL, 32, **how)
         ran.append(calls.names)
     assert ran[0] == ran[1]
-    assert ran[0].count("index_select") == 1
+    assert ran[0].count("index_select") == 2  # the gather, and before it the copy that only a CPU makes
     assert not {"_local_scalar_dense", "nonzero", "masked_select", "item"} & set(ran[0])
 
 

@@ -17,6 +17,7 @@ from handbench.loading.samples import Labels, Recipe, Rows, croppable_rows, plan
 from handbench.preprocess import AugmentConfig
 from handbench.store import Split, Store
 from handbench.store.windows import check_margin
+from handbench.store.writer import shard_frames
 
 
 class Sample(TypedDict):
@@ -66,6 +67,7 @@ class HandDataset(Dataset[Sample]):
 
     Attributes:
         rows: (n,) of the split.
+        shard_frames: frames in a file of the store, for `EpochOrder` to stream by.
 
     Raises:
         HandbenchError: if there is no such split, or its windows have no room for the augmentation.
@@ -87,6 +89,7 @@ class HandDataset(Dataset[Sample]):
         self._store, self._name, self._dtype = store, split, dtype
         self._split: Split | None = opened[split]
         self.rows = croppable_rows(opened, self._split, augment) if rows is None else rows
+        self.shard_frames = shard_frames(len(self._split))
         self._labels = Labels.of(opened, self._split, self.rows)
         self._recipe = Recipe(size, augment, seed)
         self._epoch = _shared_zero()

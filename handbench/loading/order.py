@@ -24,7 +24,7 @@ class EpochOrder(Sampler[Key]):
     Args:
         rows: (n,) of the split, as the data set has them.
         seed: not negative.
-        shard_frames: of the store (`Split.shard_frames`) for streaming; None = all rows at random.
+        shard_frames: of the store (`HandDataset.shard_frames`) for streaming; None = all rows at random.
         buffer: shards at a time.
 
     Raises:

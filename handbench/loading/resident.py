@@ -29,7 +29,7 @@ class ResidentBatches:
     """All windows of a split in memory, and an endless source of augmented batches. Set `epoch` before iterating.
 
     The batches are those of a `HandDataset` with the same rows, seed and order, bit for bit. On a CPU the crops are
-    made by OpenCV in threads, on a GPU by one gather; the host then only draws numbers and never waits.
+    made by OpenCV, on a GPU by one gather; the host then only draws numbers and never waits.
 
     Windows are held as they are stored; whole frames are cut to windows while they are read, of the side that the
     augmentation needs.
@@ -46,7 +46,8 @@ class ResidentBatches:
         drop_last: leave out a last batch that is not full.
         device: where windows and batches lie.
         dtype: of the depth: float32, float16 or bfloat16.
-        threads: for reading, and for cropping on a CPU; None = one a core, at most 8.
+        threads: for cropping on a CPU, where OpenCV has threads of its own: more than one pays with noise, drop-out
+            and occluders only.
 
     Attributes:
         rows: (n,) of the split.
@@ -70,7 +71,7 @@ class ResidentBatches:
         drop_last: bool = False,
         device: torch.device = _CPU,
         dtype: torch.dtype = torch.float32,
-        threads: int | None = None,
+        threads: int = 1,
     ) -> None:
         opened = Store(store)
         check_margin(opened, augment)
@@ -78,7 +79,7 @@ class ResidentBatches:
         self.rows = croppable_rows(opened, frames, augment) if rows is None else rows
         self.epoch = 0
         self._batch_size, self._drop_last, self._dtype = batch_size, drop_last, dtype
-        self._threads = threads or min(8, os.cpu_count() or 1)
+        self._threads = threads
         self._recipe = Recipe(size, augment, seed)
         self._order = EpochOrder(self.rows, seed) if shuffle else None
         labels = Labels.of(opened, frames, self.rows)
@@ -86,7 +87,7 @@ class ResidentBatches:
         if side is None:
             labels, side = _smaller(labels, augment, max(frames.image))
         self._labels = labels
-        self.windows = _load(frames, labels, side, device, self._threads)
+        self.windows = _load(frames, labels, side, device)
 
     def __len__(self) -> int:
         full, rest = divmod(len(self.rows), self._batch_size)
@@ -122,18 +123,23 @@ def _smaller(labels: Labels, augment: AugmentConfig | None, most: int) -> tuple[
     return labels.with_origins(reach.origins(side, labels.camera)), side
 
 
-def _load(split: Split, labels: Labels, side: int, device: torch.device, threads: int) -> torch.Tensor:
-    """Read the windows, block by block, so that no more than a block lies in memory twice."""
+def _load(split: Split, labels: Labels, side: int, device: torch.device) -> torch.Tensor:
+    """Read the windows: straight to their place in memory, or block by block to a device."""
 
-    def read(place: int) -> npt.NDArray[Any]:
+    def read(place: int, into: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
         stored, first = split.window(int(labels.row[place]))
-        return cut_window(stored, labels.origin_uv[place] - first, side)
+        window = cut_window(stored, labels.origin_uv[place] - first, side)
+        if into is not None:
+            into[...] = window
+        return window
 
-    windows = torch.empty((0, side, side), dtype=torch.uint16, device=device)
-    with ThreadPoolExecutor(threads) as pool:
+    kind = torch.from_numpy(read(0)).dtype if len(labels) else torch.uint16
+    windows = torch.empty((len(labels), side, side), dtype=kind, device=device)
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for start in range(0, len(labels), _BLOCK):
-            block = np.stack(list(pool.map(read, range(start, min(start + _BLOCK, len(labels))))))
-            if start == 0:  # the first tells the type
-                windows = torch.from_numpy(block[:1]).to(device).new_empty((len(labels), side, side))
-            windows[start : start + len(block)] = torch.from_numpy(block).to(device)
+            block = windows[start : start + _BLOCK].cpu()  # the same memory if it is there already
+            for _ in pool.map(read, range(start, start + len(block)), block.numpy()):
+                pass
+            if device.type != "cpu":
+                windows[start : start + len(block)] = block.to(device)
     return windows

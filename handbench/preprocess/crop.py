@@ -11,9 +11,9 @@ frame by whole pixels changes nothing: a window cut out of the frame gives the c
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -64,12 +64,10 @@ def crop(
     _check(center, cube, roll, name)
     matrix = dyadic(np.array(warp_numbers(center, cube, math.cos(roll), math.sin(roll), camera, size)).reshape(2, 3))
     origins = None if origin is None else np.asarray(origin)[None]
-    _check_pixels(matrix[None], np.array([depth.shape]), origins, camera, size, [name])
-    if origin is not None:
-        matrix[:, 2] -= origin
-    out = np.empty((size, size), dtype=np.float32)
+    first, end = _pixels(matrix[None], np.array([depth.shape]), origins, camera, size, [name])
     z, per_mm = np.array([[center[2]], [2 / cube[2]]], dtype=np.float32)
-    _cut([depth], matrix[None], z, per_mm, out[None])
+    out = np.empty((size, size), dtype=np.float32)
+    _cut([depth], _in_window(Warps(matrix[None], z, per_mm, first, end), origins), out[None])
     return out
 
 
@@ -114,7 +112,7 @@ def crop_batch(
     def work(start: int) -> None:
         part = slice(start, start + _PART)
         by = None if disturbance is None else disturbance.each(lambda numbers: numbers[part])
-        _cut(depths[part], warps.matrix[part], warps.z[part], warps.per_mm[part], target[part], by)
+        _cut(depths[part], warps[part], target[part], by)
 
     starts = range(0, len(depths), _PART)
     if threads == 1 or len(starts) == 1:
@@ -134,11 +132,18 @@ class Warps:
         matrix: (B, 2, 3) px of the frame or window from px of the crop, as `dyadic` leaves them.
         z: (B,) float32 depth of the centre, mm.
         per_mm: (B,) float32, 2 / cube_z.
+        first: (B, 2) first column and row of the frame or window that is read.
+        end: (B, 2) the column and row after the last.
     """
 
     matrix: npt.NDArray[np.float64]
     z: npt.NDArray[np.float32]
     per_mm: npt.NDArray[np.float32]
+    first: npt.NDArray[np.int64]
+    end: npt.NDArray[np.int64]
+
+    def __getitem__(self, part: slice) -> Warps:
+        return Warps(self.matrix[part], self.z[part], self.per_mm[part], self.first[part], self.end[part])
 
 
 def plan_warps(
@@ -172,13 +177,12 @@ def plan_warps(
     for i in np.flatnonzero(~good).tolist():
         _check(boxes.center_xyz[i].tolist(), boxes.cube[i].tolist(), float(boxes.roll[i]), names[i])
     matrix = dyadic(boxes.image_from_crop(camera, size))
-    _check_pixels(matrix, shapes, origin, camera, size, names)
-    if origin is not None:
-        matrix[..., 2] -= origin
+    first, end = _pixels(matrix, shapes, origin, camera, size, names)
     if mirrored is not None:  # exact, so that the crop is the other one with its columns turned round
         matrix[mirrored, :, 2] += matrix[mirrored, :, 0] * (size - 1)
         matrix[mirrored, :, 0] *= -1
-    return Warps(matrix, boxes.center_xyz[:, 2].astype(np.float32), (2 / boxes.cube[:, 2]).astype(np.float32))
+    z, per_mm = boxes.center_xyz[:, 2].astype(np.float32), (2 / boxes.cube[:, 2]).astype(np.float32)
+    return _in_window(Warps(matrix, z, per_mm, first, end), origin)
 
 
 def dyadic(image_from_crop: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -196,28 +200,44 @@ def dyadic(image_from_crop: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 def _cut(
     depths: Sequence[npt.NDArray[Any]],
-    matrix: npt.NDArray[np.float64],
-    z: npt.NDArray[np.float32],
-    per_mm: npt.NDArray[np.float32],
+    warps: Warps,
     out: npt.NDArray[np.floating],
     disturbance: Disturbance[npt.NDArray[Any]] | None = None,
 ) -> None:
-    """Warp some frames, normalise about `z` and clip into `out`; few enough to stay in the processor's cache."""
+    """Warp some frames, normalise and clip into `out`; few enough to stay in the processor's cache."""
     patches = np.empty(out.shape, depths[0].dtype)
-    for depth, numbers, patch in zip(depths, matrix, patches, strict=True):
-        cv2.warpAffine(depth, numbers, patch.shape, dst=patch, flags=_NEAREST, borderValue=0)
+    for patch, (near, from_near) in zip(patches, _near(depths, warps), strict=True):
+        cv2.warpAffine(near, from_near, patch.shape, dst=patch, flags=_NEAREST, borderValue=0)
     mm = out if out.dtype == np.float32 else np.empty(out.shape, np.float32)
     if patches.dtype == np.uint16:
         # 0 - 1 wraps to 65535: missing depth lies behind every cube, and no mask is needed.
         patches -= np.uint16(1)
-        np.add(patches, np.float32(1), out=mm)
+        mm[...] = patches
+        mm += np.float32(1)
     else:
         np.copyto(mm, np.where(patches == 0, np.float32(MISSING_MM), patches))
     if disturbance is not None:
         mm[...] = disturb(mm, disturbance)
-    mm -= z[:, None, None]
-    mm *= per_mm[:, None, None]
+    mm -= warps.z[:, None, None]
+    mm *= warps.per_mm[:, None, None]
     np.clip(mm, np.float32(-1), np.float32(1), out=out, casting="same_kind")
+
+
+def _near(
+    depths: Sequence[npt.NDArray[Any]], warps: Warps
+) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[np.float64]]]:
+    """What each crop reads of its frame, copied, and the map for that; a copy lasts until the next.
+
+    A copy goes through memory in order. A turned warp does not: from a frame that is not in the processor's cache it
+    takes twice as long as both together (benchmarks/preprocess.py).
+    """
+    matrix = _in_window(warps, warps.first).matrix
+    scratch = np.empty(int((warps.end - warps.first).prod(axis=-1).max()), depths[0].dtype)
+    spans = zip(warps.first.tolist(), warps.end.tolist(), strict=True)
+    for depth, ((left, top), (right, bottom)), from_near in zip(depths, spans, matrix, strict=True):
+        near = scratch[: (bottom - top) * (right - left)].reshape(bottom - top, right - left)
+        near[...] = depth[top:bottom, left:right]
+        yield near, from_near
 
 
 def _check(center: list[float], cube: list[float], roll: float, name: str) -> None:
@@ -229,15 +249,26 @@ def _check(center: list[float], cube: list[float], roll: float, name: str) -> No
         raise HandbenchError(f"{name} has a cube of {cube} mm, every side must be positive")
 
 
-def _check_pixels(
+def _in_window(warps: Warps, origin: npt.NDArray[np.integer] | None) -> Warps:
+    """The same from windows that begin at `origin`: exact, for it is whole."""
+    if origin is None:
+        return warps
+    matrix = warps.matrix.copy()
+    matrix[..., 2] -= origin
+    return replace(warps, matrix=matrix, first=warps.first - origin, end=warps.end - origin)
+
+
+def _pixels(
     matrices: npt.NDArray[np.float64],
     shapes: npt.NDArray[np.integer],
     origin: npt.NDArray[np.integer] | None,
     camera: Camera,
     size: int,
     names: Sequence[str],
-) -> None:
-    """Refuse crops without a pixel of the frame, and crops of pixels that are not in their window.
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The pixels of the frame that crops read: first column and row, and those after the last, (B, 2) each.
+
+    Crops without a pixel of the frame, and crops of pixels that are not in their window, are refused.
 
     Args:
         matrices: (B, 2, 3) frame from crop, as `dyadic` leaves them.
@@ -257,8 +288,9 @@ def _check_pixels(
     first, last = np.maximum(first, 0), np.minimum(last, frame - 1)
     if (bad := (first > last).any(axis=-1)).any():
         raise HandbenchError(f"{names[int(bad.argmax())]} lies wholly outside the frame")
+    span = first.astype(np.int64), last.astype(np.int64) + 1
     if origin is None:
-        return
+        return span
     end = origin + shapes[:, ::-1]
     if (bad := ((first < origin) | (last >= end)).any(axis=-1)).any():
         i = int(bad.argmax())
@@ -268,6 +300,7 @@ def _check_pixels(
             f"the window begins at {origin[i].tolist()} and ends before {end[i].tolist()}; "
             "take a smaller augmentation, or make windows with a larger margin or side"
         )
+    return span
 
 
 def pixel_span(

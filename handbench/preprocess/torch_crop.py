@@ -65,9 +65,12 @@ def crop_tensor(
     part = _PART if depths.device.type == "cpu" else max(len(rows), 1)
     for start in range(0, len(rows), part):
         these = slice(start, start + part)
-        some = Warps(warps.matrix[these], warps.z[these], warps.per_mm[these])
+        some = warps[these]
         by = None if disturbance is None else disturbance.each(partial(_part_to_device, these, depths.device))
-        _cut(depths, rows[these], some, by, out[these])
+        if depths.device.type == "cpu":  # a copy goes through memory in order, a turned gather does not
+            _cut(_rows(depths, rows[these]), np.arange(len(out[these])), some, by, out[these])
+        else:
+            _cut(depths, rows[these], some, by, out[these])
     return out
 
 
@@ -102,12 +105,18 @@ def _cut(
     out.copy_(mm.sub_(z).mul_(per_mm).clamp_(-1, 1))
 
 
+def _rows(depths: torch.Tensor, rows: npt.NDArray[np.int64]) -> torch.Tensor:
+    """Some of the frames or windows, copied; by their bits, for torch picks no uint16."""
+    bits = torch.int16 if depths.dtype == torch.uint16 else torch.int32
+    return depths.view(bits).index_select(0, torch.from_numpy(rows)).view(depths.dtype)
+
+
 def _gather(depths: torch.Tensor, pixel: torch.Tensor) -> torch.Tensor:
     """Float32 mm of pixels by their place in the whole tensor; missing depth lies behind every cube."""
     if depths.dtype == torch.float32:
         mm = depths.reshape(-1).index_select(0, pixel.reshape(-1)).view(pixel.shape)
         return torch.where(mm == 0, MISSING_MM, mm)
-    # torch gathers no uint16; the same bits do. 0 - 1 wraps to 65535.
+    # The same bits as int16, and 0 - 1 wraps to 65535.
     bits = depths.view(torch.int16).reshape(-1).index_select(0, pixel.reshape(-1)).view(pixel.shape)
     return bits.sub_(1).view(torch.uint16).to(torch.float32).add_(1)
 
