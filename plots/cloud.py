@@ -133,5 +133,5 @@ def _draw_bar(axes: Axes, view: CloudView) -> None:
     """A bar of a known length below the box."""
     x, y = view.center_xyz[0] - BAR_MM / 2, view.center_xyz[1] + 0.95 * view.reach_mm
     axes.plot([x, x + BAR_MM], [y, y], color="black", linewidth=2.0, solid_capstyle="butt")
-    text = axes.text(x + BAR_MM / 2, y - 0.02 * view.reach_mm, f"{BAR_MM:.0f} mm", ha="center", va="bottom", fontsize=7)
+    text = axes.text(x + BAR_MM / 2, y - 0.04 * view.reach_mm, f"{BAR_MM:.0f} mm", ha="center", va="bottom", fontsize=7)
     text.set_bbox({"facecolor": "white", "alpha": 0.8, "pad": 0.5, "linewidth": 0})

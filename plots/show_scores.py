@@ -46,8 +46,10 @@ class ScoredFrames:
         """(N,) mean error of each frame of the split, mm; NaN = not scored.
 
         Raises:
-            HandbenchError: if other frames were scored than the split has.
+            HandbenchError: if another split or other frames were scored.
         """
+        if self.by_key and split.name != self.split:
+            raise HandbenchError(f"{self.name} was scored on split {self.split}, not on {split.name}")
         names = split.frame_key.tolist() if self.by_key else [f"line {row + 1}" for row in range(len(split))]
         rows = [row for row, name in enumerate(names) if name not in self.left_out]
         if len(rows) != len(self.errors):
