@@ -38,7 +38,7 @@ from handbench.synth.config import BACKGROUNDS, NAMES, SynthConfig
     type=float,
     default=0.0,
     show_default=True,
-    help="Standard deviation of an error on each coordinate of each label, mm; 1.8 imitates ICVL's.",
+    help="Standard deviation of an error on each coordinate of each label, mm; 1.1 imitates ICVL's.",
 )
 @click.option("--direct", is_flag=True, help="OUT is a store: no raw tree, no second pass.")
 @click.option("--scheduler", default="threads", show_default=True, help="threads, processes, or tcp://host:8786.")

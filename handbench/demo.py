@@ -94,7 +94,7 @@ def _icvl(out: Path, size: Size) -> list[Step]:
     return [
         (
             "ICVL: left hands, another sensor, labels that are a little off as ICVL's are.",
-            ["synth", "icvl", raw, "--frames", str(size.other_frames), "--key-frames", "2", "--label-noise", "1.8"],
+            ["synth", "icvl", raw, "--frames", str(size.other_frames), "--key-frames", "2", "--label-noise", "1.1"],
         ),
         ("Ask what that folder is, and what it lacks.", ["inspect", raw]),
         ("Convert it.", ["convert", "icvl", raw, store, "--center", "gt-mean"]),

@@ -11,7 +11,7 @@ from handbench.synth.config import NAMES, SynthConfig
 from handbench.synth.frames import SyntheticFrames
 
 SIDE, TILE_PX = 8, 92
-HALF_MM = {"nyu": 140.0, "icvl": 130.0, "msra": 95.0, "hands17": 130.0}  # of what a tile shows
+HALF_MM = {"nyu": 140.0, "icvl": 95.0, "msra": 108.0, "hands17": 130.0}  # of what a tile shows
 NEARER_MM, FARTHER_MM = 150.0, 500.0  # than the hand: white and nearly black
 COLOURS = {  # blue, green, red
     "thumb": (230, 140, 40),

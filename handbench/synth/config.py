@@ -20,7 +20,9 @@ NEAREST_MM = 150.0
 
 _SMALL = 5 / 6  # NYU's second test subject, on its labels
 _MSRA_SIZE = 0.86  # of its largest hands: open, they fit into the crop cube of 200 mm
-_MIDDLE_SIZE = {"icvl": 1.0, "hands17": 0.9}
+# ICVL: the lengths of all bones of the 1,596 test labels together are those of our hand at PALM_MM 57, in both sequences.
+# We take its labels for what they are and do not ask why they are small: hands and camera agree in the image.
+_MIDDLE_SIZE = {"icvl": 0.7, "hands17": 0.9}
 _SPREAD = 0.08  # of the size of hands, where the data set says nothing
 _ICVL_TRAIN = (  # as in the authors' labels.txt
     *("201403121135", "201403121140", "201405151126", "201406030937", "201406031456", "201406031503"),

@@ -69,7 +69,7 @@ _OWN_WAY = 0.15  # standard deviation of a finger's share of the way between two
 _NOISE_DEG = np.array([1.5 if name.endswith("spread") else 5.0 for name in ANGLES])
 _NOISE_DEG[:4] = (5, 10, 4, 4)  # the wrist moves freely, the thumb less
 # A finger that bends takes its neighbours along: Haeger-Ross & Schieber, "Quantifying the independence of human finger
-# movements", 2000. Of the noise of bending, each neighbour takes over so much.
+# movements", 2000. How much of the noise of bending each neighbour takes over is our choice.
 _ALONG = 0.3
 _ROWS_OF_DIGITS = [slice(0, 2), slice(2, 6), *(slice(6 + 3 * k, 9 + 3 * k) for k in range(len(FINGERS)))]
 

@@ -28,8 +28,9 @@ ANGLES: tuple[str, ...] = (
 """Spread: in the plane of the palm, towards the thumb. Flexion: of the first joint, towards the palm.
 Middle: of the second joint. The third joint of a finger follows the second; the thumb has its own ("tip")."""
 
-# Degrees. Normal ranges of the American Academy of Orthopaedic Surgeons (1965), drawn in where skin without correctives
-# would pinch.
+# Degrees. Of wrist and fingers at most the normal ranges that are quoted after the American Academy of Orthopaedic
+# Surgeons, "Joint Motion" (1965), less where skin without correctives would pinch. The thumb's are ours: its angles are
+# not the clinical ones.
 _LIMITS = {
     "wrist_spread": (-25, 15),
     "wrist_flexion": (-55, 40),
@@ -49,10 +50,10 @@ FLEXIONS = [ANGLES.index(f"{finger}_flexion") for finger in FINGERS]
 SPREADS = [ANGLES.index(f"{finger}_spread") for finger in FINGERS]
 
 TIP_OF_MIDDLE = 2 / 3  # Rijpkema & Girard, "Computer animation of knowledge-based human grasping", SIGGRAPH 1991
-# The palm hollows as the two outer fingers close: their metacarpals follow. Ranges of motion after Kapandji, "The
-# Physiology of the Joints", vol. 1: about 10 degrees of the ring finger's and 20 to 30 of the little finger's.
+# The palm hollows as the two outer fingers close: their metacarpals follow, the little finger's more (Kapandji, "The
+# Physiology of the Joints", vol. 1). How much is ours: 7 and 16 degrees at a flexion of 90.
 _PALM_OF_FLEXION = {"ring": 0.08, "pinky": 0.18}
-# Side ligaments tighten as the knuckle bends; a finger bent by 90 degrees hardly spreads (Kapandji, same place).
+# Side ligaments tighten as the knuckle bends; a finger bent by 90 degrees hardly spreads (Kapandji). The share is ours.
 _SPREAD_LEFT_AT_90 = 0.2
 _TWIST_OF_FLEXION = (
     0.5  # the thumb turns its pad to the fingers as it comes before the palm; of 0.5, 0.9, 1.3 it closes fists best
@@ -76,8 +77,8 @@ def within_limits(angles_deg: Floats) -> Floats:
     Raises:
         ShapeError: if the last axis is not 18.
 
-    Source: see `LIMITS_DEG`; spread and flexion after Lin, Wu & Huang, "Modeling the constraints of human hand motion",
-    2000, and Kapandji.
+    Source: see the comment at `_LIMITS`; that limits are not enough, and angles depend on each other: Lin, Wu & Huang,
+    "Modeling the constraints of human hand motion", 2000.
     """
     require_last_axis(angles_deg, len(ANGLES), "angles_deg")
     clipped = np.clip(angles_deg, *LIMITS_DEG.T)

@@ -10,7 +10,7 @@ import numpy as np
 from handbench.synth.hand import Floats, Ints
 
 _AROUND, _ALONG = 20, 12  # quads of each body
-_HEAD_MM = np.array([78.0, 112.0, 95.0])  # half axes; width, height and depth of a head: NASA-STD-3000, 50th percentile
+_HEAD_MM = np.array([78.0, 112.0, 95.0])  # half axes; width, height and depth of a head, roughly
 _TORSO_MM = np.array([205.0, 330.0, 115.0])
 _SHOULDER_MM = np.array([-175.0, -215.0, 0.0])  # of the right arm, from the middle of the torso, facing the camera
 _NECK_MM = 105.0  # from the top of the torso to the middle of the head
