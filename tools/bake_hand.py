@@ -18,8 +18,8 @@ Arrays written, hand frame (mm, origin at the wrist, x to the thumb, y to the fo
     index, middle, ring and little finger.
 
 The rig's knuckles lie where the fingers leave the palm, at 0.56 to 0.59 of the way from the wrist to the fingertip. In
-a hand they lie deeper; we take 0.45 to 0.49, what shares of the hand's length in Buchholz, Armstrong & Goldstein,
-"Anthropometric data for describing the kinematics of the human hand", 1992, come to. So heads and skin weights of the four knuckles are moved towards the wrist by
+a hand they lie deeper; after Buchholz, Armstrong & Goldstein, "Anthropometric data for describing the kinematics of the
+human hand", 1992, we take 0.45 to 0.49. So heads and skin weights of the four knuckles are moved towards the wrist by
 `DEEPER` of the metacarpal, to 0.49 to 0.53: farther, and the palm's skin would fold.
 """
 

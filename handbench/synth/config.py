@@ -20,8 +20,8 @@ NEAREST_MM = 150.0
 
 _SMALL = 5 / 6  # NYU's second test subject, on its labels
 _MSRA_SIZE = 0.86  # of its largest hands: open, they fit into the crop cube of 200 mm
-# ICVL: the lengths of all bones of the 1,596 test labels together are those of our hand at PALM_MM 57, in both sequences.
-# We take its labels for what they are and do not ask why they are small: hands and camera agree in the image.
+# ICVL: bone lengths of the 1,596 test labels are those of our hands with a palm of 54 to 60 mm, by shape, in place of
+# PALM_MM, in both sequences alike. Why its labels are so small is not known; in the image they agree with its camera.
 _MIDDLE_SIZE = {"icvl": 0.7, "hands17": 0.9}
 _SPREAD = 0.08  # of the size of hands, where the data set says nothing
 _ICVL_TRAIN = (  # as in the authors' labels.txt
