@@ -36,7 +36,7 @@ def camera() -> None:
 @click.argument("store", type=click.Path(path_type=Path))
 @click.option("--split", help="Which split. Default: test, or the only one.")
 @click.option("--frames", type=click.IntRange(1), default=100, show_default=True, help="How many frames to look at.")
-@click.option("--index", type=click.IntRange(0), help="Row that -o draws. Default: the one with most usual a hand.")
+@click.option("--index", type=click.IntRange(0), help="Row that -o draws. Default: median number of pixels.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Draw a point cloud: cloud.png, .pdf or .svg.")
 @json_option
 @overwrite_option

@@ -36,7 +36,7 @@ _FRAMES, _ROWS = 16, 6  # without and with augmentations
 @click.option("--config", type=click.Path(path_type=Path), help="Augment as this training configuration (TOML) does.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="One range of it, as augment.mirror=0.5.")
 @click.option("--crop-size", "size", type=click.IntRange(8, 1024), default=128, show_default=True, help="Side, px.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the augmentation.")
+@click.option("--seed", type=click.IntRange(0), help="Of the augmentation. Default: that of --config, else 0.")
 @click.option("--rerun", is_flag=True, help="Open a 3D view of cloud, box and joints; with -o FILE.rrd save it.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="sheet.png (default), .pdf, .svg; .rrd for --rerun.")
 @overwrite_option
@@ -109,16 +109,17 @@ def _method(scored: ScoredFrames | None, pred: Path | None) -> list[str]:
     return [scored.name] if scored else [pred.stem] if pred else []
 
 
-def _view(crop: bool, augment: int, config: Path | None, sets: tuple[str, ...], size: int, seed: int) -> View:
+def _view(crop: bool, augment: int, config: Path | None, sets: tuple[str, ...], size: int, seed: int | None) -> View:
     from handbench.plots.show_panels import View
 
     if config is None and not sets:
-        return View(crop, augment, size=size, seed=seed)
+        return View(crop, augment, size=size, seed=seed or 0)
     if not augment:
         raise HandbenchError("--config and --set say how to augment; add --augment N")
     from handbench.srn.config import load_config
 
-    return View(crop, augment, load_config(file=config, sets=sets).augment, size, seed)
+    training = load_config(file=config, sets=sets)
+    return View(crop, augment, training.augment, size, training.seed if seed is None else seed)
 
 
 def _check_augment(store: Store, view: View) -> None:

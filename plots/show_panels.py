@@ -54,7 +54,7 @@ class View:
 
     Attributes:
         crop: the crop of the box in place of the frame.
-        augment: so many augmented crops beside the crop of each frame; implies `crop`.
+        augment: so many augmented crops beside the crop of each frame, those of the first epochs; implies `crop`.
         config: ranges of the augmentation.
         size: side of crops, px.
         seed: of the augmentation.
@@ -92,7 +92,7 @@ class Panels:
             yield self._frame(row)
             return
         yield self._crop(row, self._as_it_is(row), self._caption(row))
-        for epoch in range(self._view.augment):
+        for epoch in range(1, self._view.augment + 1):  # as training counts them
             yield self._augmented(row, epoch)
 
     def joints_xyz(self, row: int) -> Floats:
@@ -138,8 +138,8 @@ class Panels:
         moved = augment(box, view.config, view.size, view.seed, epoch, np.array([row]))
         scale = float(moved.box.cube[0, 0] / box.cube[0, 0])
         turn = math.degrees(float(moved.box.roll[0]))
-        mirrored = ", mirrored" if moved.mirrored[0] else ""
-        return self._crop(row, moved, f"roll {turn:+.0f}°, cube x {scale:.2f}{mirrored}")
+        mirrored = "\nmirrored" if moved.mirrored[0] else ""
+        return self._crop(row, moved, f"{turn:+.0f}°, x {scale:.2f}{mirrored}")
 
     def _crop(self, row: int, moved: Augmented, caption: str) -> Panel:
         """The crop of a box; a panel that says why, where there is none."""

@@ -233,7 +233,18 @@ def test_joints_follow_every_augmentation(store: Store, split: Split, config: Au
         assert not np.allclose(panel.joints_uv, upright.joints_uv, atol=2)
         turned = np.linalg.det(np.cov(panel.joints_uv.T, upright.joints_uv.T)[:2, 2:])
         assert (turned < 0) == bool(config.mirror), "a mirror turns the sense of rotation round"
-        assert panel.caption.endswith(", mirrored") == bool(config.mirror)
+        assert panel.caption.endswith("\nmirrored") == bool(config.mirror)
+
+
+def test_augmented_crops_are_those_of_the_first_epochs_of_training(path: Path, store: Store, split: Split) -> None:
+    loading = pytest.importorskip("handbench.loading")
+    config = AugmentConfig(mirror=0.5, noise_mm=(0.0, 5.0), occluders=2)
+    samples = loading.HandDataset(path, "test", 64, np.array([3]), config, 7)
+    _, *augmented = Panels(store, split, View(augment=3, config=config, size=64, seed=7)).of(3)
+    for epoch, panel in enumerate(augmented, start=1):
+        sample = samples[(epoch, 0)]
+        assert_array_equal(np.nan_to_num(panel.image, nan=1.0), sample["depth"][0].numpy())
+        assert_allclose(panel.joints_uv, sample["target"][:, :2].numpy() * 32 + 31.5, atol=1e-3)
 
 
 def test_predictions_follow_too(store: Store, split: Split, scored: Path) -> None:
