@@ -43,7 +43,7 @@ def joint_error(pred_xyz: npt.NDArray[Any], joints_xyz: npt.NDArray[Any]) -> npt
     """
     if pred_xyz.shape != joints_xyz.shape or pred_xyz.ndim != 3 or pred_xyz.shape[-1] != 3:
         raise ShapeError(f"predictions {pred_xyz.shape} and labels {joints_xyz.shape} must both be (N, J, 3)")
-    difference = pred_xyz.astype(np.float64) - joints_xyz.astype(np.float64)
+    difference = pred_xyz.astype(np.float64, copy=False) - joints_xyz.astype(np.float64, copy=False)
     error: npt.NDArray[np.float64] = np.sqrt(np.einsum("...i,...i->...", difference, difference))
     return error
 

@@ -164,7 +164,7 @@ def test_hdf5_keeps_fractions_and_names_that_are_not_ascii(tmp_path: Path) -> No
     writer = StoreWriter(tmp_path / "s.zarr", SPEC, CAMERA, "", {"note": "é"})
     writer.create_split("test", 2, (4, 5), np.dtype(np.float32))
     depth = np.arange(40, dtype=np.float32).reshape(2, 4, 5) / 3
-    writer.write_depth("test", 0, depth)
+    writer.write_depth("test", depth)
     columns = {
         "frame_key": np.array(["test/é", "test/手"]),
         "subject": np.array(["", ""]),
