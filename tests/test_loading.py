@@ -249,3 +249,15 @@ def test_streaming_from_disk_gives_every_row_once(store: Path) -> None:
     order = EpochOrder(frames.rows, 0, frames.shard_frames)
     batches = list(DataLoader(frames, 4, sampler=order))
     assert sorted(torch.cat([batch["row"] for batch in batches]).tolist()) == frames.rows.tolist()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_batches_on_a_gpu_are_those_on_the_host(store: Path) -> None:
+    host, device = (
+        ResidentBatches(store, "train", 32, 4, augment=ALL, seed=3, device=torch.device(name))
+        for name in ("cpu", "cuda")
+    )
+    for expected, found in zip(host, device, strict=True):
+        assert found["depth"].device.type == "cuda"
+        assert same({name: value.cpu() for name, value in found.items()}, expected)  # type: ignore[arg-type, attr-defined]  # a Sample
