@@ -134,3 +134,12 @@ def test_impossible_values_are_refused_without_toml_too() -> None:
 def test_config_and_commands_import_no_torch() -> None:
     code = "import sys, handbench.srn.config, handbench.srn.command; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    optim = OptimConfig(lr=0.2, lr_step=3, lr_factor=0.1, warmup_epochs=2.0)
+    assert [optim.lr_at(epoch) for epoch in (1, 2, 3)] == pytest.approx([0.1, 0.2, 0.2])
+    assert optim.lr_at(1, 0.5) == pytest.approx(0.05)
+    assert optim.lr_at(2, 0.5) == pytest.approx(0.15)
+    assert optim.lr_at(4) == pytest.approx(0.02)
+    assert OptimConfig(lr=0.2).lr_at(1, 0.01) == 0.2

@@ -187,3 +187,9 @@ def test_heat_maps_against_loops() -> None:
 def test_a_deconvolution_needs_a_side_that_doubles() -> None:
     with pytest.raises(HandbenchError, match=r"model.crop_size is 48, .* must be a multiple of 32"):
         SRN(ModelConfig(representation="deconvolution", crop_size=48), joints=5)
+
+
+def test_the_quadratic_loss_has_no_bend() -> None:
+    pose, target = torch.tensor([[[0.005, 0.1, -1.0]]]), torch.zeros(1, 1, 3)
+    assert stage_losses([pose], target).item() == pytest.approx(50 * 0.005**2 + 0.095 + 0.995)
+    assert stage_losses([pose], target, "l2").item() == pytest.approx(50 * (0.005**2 + 0.01 + 1))

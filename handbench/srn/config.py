@@ -28,6 +28,9 @@ REPRESENTATIONS = (
 """What a later stage sees of the pose before it (handbench/srn/representation.py): SRN's own is "heatmaps-3d-field",
 "released" is that of the authors' checkpoints."""
 
+LOSSES = ("smooth-l1", "l2")
+"""Eq. 3, and its quadratic part alone, without the bend at the threshold."""
+
 STRIDE = 4
 """Side of the crop divided by side of the preliminary features."""
 
@@ -83,6 +86,9 @@ class OptimConfig:
         lr_factor: see `lr_step`.
         momentum: of SGD.
         weight_decay: of SGD, on all parameters.
+        loss: one of `LOSSES`.
+        warmup_epochs: the learning rate rises to its value over so many epochs, step by step; 0 = at once.
+        clip_norm: gradients longer than this are shortened to it; 0 = never.
         loss_weight: factor on the loss of Eq. 3. The learning rate of 0.3 belongs to 0.01, which is what the authors'
             released code multiplies with (`Modified_SmoothL1Loss` of PengfeiRen96/SRN); with Eq. 3 as printed,
             factor 1, such steps throw the network off and it stays near the mean pose (docs/training.md).
@@ -98,6 +104,9 @@ class OptimConfig:
     lr_factor: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    loss: str = "smooth-l1"
+    warmup_epochs: float = 0.0
+    clip_norm: float = 0.0
     loss_weight: float = 0.01
 
     def __post_init__(self) -> None:
@@ -107,11 +116,21 @@ class OptimConfig:
         _require(0 < self.lr_factor <= 1, "optim.lr_factor", self.lr_factor, "above 0 and at most 1")
         _require(0 <= self.momentum < 1, "optim.momentum", self.momentum, "at least 0 and below 1")
         _require(0 <= self.weight_decay < math.inf, "optim.weight_decay", self.weight_decay, "at least 0")
+        if self.loss not in LOSSES:
+            raise HandbenchError(f"optim.loss is {self.loss!r}, known are {', '.join(LOSSES)}")
+        for name in ("warmup_epochs", "clip_norm"):
+            _require(0 <= getattr(self, name) < math.inf, f"optim.{name}", getattr(self, name), "at least 0")
         _require(0 < self.loss_weight < math.inf, "optim.loss_weight", self.loss_weight, "positive")
 
-    def lr_at(self, epoch: int) -> float:
-        """The learning rate of an epoch; epochs count from 1."""
-        return self.lr * self.lr_factor ** ((epoch - 1) // self.lr_step)
+    def lr_at(self, epoch: int, share: float = 1.0) -> float:
+        """The learning rate of a step.
+
+        Args:
+            epoch: from 1.
+            share: how much of the epoch is done after the step, above 0 and at most 1.
+        """
+        risen = min(1.0, (epoch - 1 + share) / self.warmup_epochs) if self.warmup_epochs else 1.0
+        return self.lr * risen * self.lr_factor ** ((epoch - 1) // self.lr_step)
 
 
 @dataclass(frozen=True)

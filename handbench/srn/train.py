@@ -173,38 +173,66 @@ def one_epoch(
     advance: Callable[[int], None],
 ) -> Epoch:
     """Train over all frames once, then look at the held-out ones."""
-    began, lr = time.monotonic(), optim.lr_at(number)
-    for group in training.optimizer.param_groups:
-        group["lr"] = lr
+    began = time.monotonic()
     frames.order.epoch = number
-    losses = step_through(training, frames.batches, optim.loss_weight, device, advance)
-    finite = all(map(math.isfinite, losses))
-    error = validation_error(training.model, frames, device) if finite else None
-    if not finite or (error is not None and not math.isfinite(error)):
-        raise HandbenchError(f"the loss of epoch {number} is not finite; lower optim.lr, which is {optim.lr}")
-    return Epoch(number, lr, sum(losses), losses, error, round(time.monotonic() - began, 3))
+    losses, bad_step = step_through(training, frames.batches, optim, number, len(frames.order), device, advance)
+    error = validation_error(training.model, frames, device) if bad_step is None else None
+    if bad_step is not None:
+        raise HandbenchError(f"the loss of epoch {number} is not finite, from step {bad_step} on; {_calm(optim)}")
+    if error is not None and not math.isfinite(error):
+        raise HandbenchError(f"the validation error after epoch {number} is not finite; {_calm(optim)}")
+    return Epoch(number, optim.lr_at(number), sum(losses), losses, error, round(time.monotonic() - began, 3))
+
+
+def _calm(optim: OptimConfig) -> str:
+    return (
+        f"lower optim.lr, which is {optim.lr}, or set optim.clip_norm; "
+        "the folder keeps the checkpoints of the epoch before"
+    )
 
 
 def step_through(
     training: Training,
     loader: Iterable[Sample],
-    loss_weight: float,
+    optim: OptimConfig,
+    epoch: int,
+    frames: int,
     device: torch.device,
     advance: Callable[[int], None],
-) -> tuple[float, ...]:
-    """One step of the optimiser for each batch; the mean loss of each stage over the frames, unweighted."""
+) -> tuple[tuple[float, ...], int | None]:
+    """One step of the optimiser for each batch.
+
+    Args:
+        training: what changes.
+        loader: batches.
+        optim: of the run.
+        epoch: its number, from 1.
+        frames: how many the loader has.
+        device: of the model.
+        advance: told the number of frames after every batch.
+
+    Returns:
+        The mean loss of each stage over the frames, unweighted; and the first step whose loss was not finite, from 1.
+    """
     training.model.train()
     total, count = torch.zeros(len(training.model.fcs), device=device), 0
+    good = torch.zeros((), dtype=torch.int64, device=device)  # steps before the first bad one; read once, at the end
     for batch in loader:
         depth, target = batch["depth"].to(device, non_blocking=True), batch["target"].to(device, non_blocking=True)
-        losses = stage_losses(training.model(depth), target)
+        losses = stage_losses(training.model(depth), target, optim.loss)
         training.optimizer.zero_grad()
-        (loss_weight * losses.sum()).backward()  # type: ignore[no-untyped-call]  # torch leaves backward() untyped
-        training.optimizer.step()
+        (optim.loss_weight * losses.sum()).backward()  # type: ignore[no-untyped-call]  # torch leaves backward() untyped
+        if optim.clip_norm:
+            torch.nn.utils.clip_grad_norm_(training.model.parameters(), optim.clip_norm)
         total += losses.detach() * len(depth)
+        good += total.isfinite().all()
         count += len(depth)
+        for group in training.optimizer.param_groups:
+            group["lr"] = optim.lr_at(epoch, count / frames)
+        training.optimizer.step()
         advance(len(depth))
-    return tuple((total / count).tolist())
+    means = tuple((total / count).tolist())
+    return means, None if all(map(math.isfinite, means)) else int(good) + 1
 
 
 def validation_error(model: SRN, frames: Frames, device: torch.device) -> float | None:
