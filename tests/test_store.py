@@ -11,6 +11,7 @@ from numpy.testing import assert_array_equal
 from handbench.datasets import dataset
 from handbench.errors import HandbenchError, ShapeError
 from handbench.store import FrameStatus, FrameTable, Store, StoreWriter
+from handbench.store import writer as writer_module
 from handbench.store.describe import describe, text
 from handbench.store.shards import ShardReader
 from handbench.store.writer import CODECS, SHARD_FRAMES, write_depth
@@ -181,6 +182,17 @@ def test_shards_are_the_bytes_that_zarr_writes(tmp_path: Path, codec: str, dtype
     )
     assert list(ours.values()) == list(theirs.values())
     assert len(ours) == -(-frames // SHARD_FRAMES)
+
+
+def test_long_tables_are_written_piece_by_piece(
+    tmp_path: Path, depth: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "COLUMN_ROWS", 50)
+    table = write(tmp_path / "s.zarr", depth)
+    split = Store(tmp_path / "s.zarr")["test"]
+    assert zarr.open_array(str(tmp_path / "s.zarr" / "test" / "joints_xyz"), mode="r").chunks[0] == 50
+    for name in ("frame_key", "joints_xyz", "center_xyz", "status"):
+        assert_array_equal(getattr(split, name), table[name])
 
 
 def test_a_shard_of_empty_frames_takes_no_file(tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ from handbench.store.shards import write_shard
 SHARD_FRAMES = 128
 """Frames a shard, if a split has so many: 79 MB of 640 x 480 frames, some 570 files for all of NYU's first view."""
 
+COLUMN_ROWS = 65536
+"""Rows a chunk of a table: one chunk, but for HANDS17's and ICVL's with rotated copies."""
+
 DEPTH_DTYPE = np.dtype(np.uint16)
 CODECS = ("shuffle", "bitshuffle")
 """How Blosc orders the bytes of depth before Zstd: by byte (smooth depth) or by bit (noisy depth)."""
@@ -159,12 +162,12 @@ class StoreWriter:
 
     @staticmethod
     def _put(group: Any, name: str, column: Column, values: npt.NDArray[Any]) -> None:
-        """One small array, in one chunk, checked by crc32c like the depth."""
+        """One small array, checked by crc32c like the depth."""
         is_text = column.dtype == "string"
         array = group.create_array(
             name,
             shape=values.shape,
-            chunks=tuple(max(side, 1) for side in values.shape),
+            chunks=(min(max(values.shape[0], 1), COLUMN_ROWS), *(max(side, 1) for side in values.shape[1:])),
             dtype=column.dtype,
             compressors=[BloscCodec(cname="zstd", clevel=3, typesize=1 if is_text else 4), Crc32cCodec()],
             fill_value="" if is_text else 0,
@@ -172,7 +175,9 @@ class StoreWriter:
             attributes=dict(column.attributes),
             overwrite=True,  # a conversion that is gone on with may have begun its tables
         )
-        array[...] = values.astype(object) if is_text else values.astype(column.dtype)
+        for start in range(0, len(values), COLUMN_ROWS):  # a table of a million frames is large enough once
+            rows = values[start : start + COLUMN_ROWS]
+            array[start : start + COLUMN_ROWS] = rows.astype(object if is_text else column.dtype)
 
 
 def write_depth(store: Path, split: str, start: int, frames: Iterable[npt.NDArray[Any] | None]) -> None:
