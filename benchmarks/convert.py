@@ -1,6 +1,6 @@
 """Conversion and its store against what they stand in for: bare decoding and encoding, and PNG files.
 
-    python benchmarks/convert.py [--real FOLDER] [--frames 1024] [--speed 8192] [--many 20000] [--rounds 3]
+    python benchmarks/convert.py [--real FOLDER] [--frames 1024] [--speed 20000] [--many 20000] [--rounds 3]
 
 FOLDER holds nyu_one_frame/ (a raw NYU tree of one test frame) and kinect2/ (16-bit PNG files). The tree that is
 converted repeats that frame, each time moved by another step, packed as tightly as the original; without FOLDER its
@@ -8,7 +8,7 @@ frames are rendered (`handbench synth`). Rounds alternate between the sides and 
 minutes and 2 GB of disk.
 
 - Speed: frames a second of a conversion by two processes, with their start, as a share of two running processes that
-  only decode and encode: once for the tree, once for a longer one that repeats its files.
+  only decode and encode: for the tree, and once for a longer one that repeats its files.
 - Memory: the sum of the peaks of all processes of a conversion, which is never less than the peak of the sum.
 - Size: all files of a store against the raw images.
 - Random frames: batches by two threads, from the store and through OpenCV from PNG files.
@@ -134,7 +134,7 @@ def measure_speed(tree: Path, out: Path, rounds: int) -> None:
             "convert()": lambda: convert(NyuReader(tree), out, config),
             "handbench convert": lambda: quietly(command("nyu", tree, out, "--overwrite", *PROCESSES)),
         }
-        sides["bare"]()  # files into the cache, modules into the processes
+        list(pool.map(_call, tasks[:WORKERS]))  # modules into the processes; the files were just written or read
         times = alternate(sides, rounds)
     for name, values in times.items():
         ratio = statistics.median(b / v for b, v in zip(times["bare"], values, strict=True))
@@ -247,7 +247,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--real", type=Path, help=f"folder with {NYU}/ and {KINECT}/")
     parser.add_argument("--frames", type=int, default=GRID * GRID, help="frames of the tree")
-    parser.add_argument("--speed", type=int, default=8192, help="frames of a longer conversion")
+    parser.add_argument("--speed", type=int, default=20000, help="frames of a longer conversion, timed once")
     parser.add_argument("--many", type=int, default=20000, help="frames of the large tree; 0 leaves it out")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
@@ -258,8 +258,8 @@ def main() -> None:
         write_tree(tree, options.real, options.frames)
         quietly(command("nyu", tree, store))
         link_tree(folder / "links", tree, options.speed)
-        for timed in (tree, folder / "links"):
-            measure_speed(timed, folder / "timed.zarr", options.rounds)
+        measure_speed(tree, folder / "timed.zarr", options.rounds)
+        measure_speed(folder / "links", folder / "timed.zarr", 1)
         measure_sizes(tree, store, options.real, folder)
         measure_random(tree, store, options.rounds)
         measure_memory(tree, folder, [2000, *filter(None, [options.many])])

@@ -33,7 +33,7 @@ class Change:
         from_truth: median distance from the mean of the true scored joints.
         outside: share of labelled frames in which that is more than half the cube.
         mended: frames that were of no use for want of a centre, and now have one.
-        empty: frames whose box about the new centre holds no depth; 0 where nobody has looked.
+        empty: frames whose box about the new centre holds no depth.
     """
 
     store: str
@@ -78,8 +78,8 @@ def put_centers(
     store: Store,
     new: dict[str, Points],
     attributes: dict[str, Any],
+    empty: dict[str, npt.NDArray[np.bool_]],
     read_as: str = "",
-    empty: dict[str, npt.NDArray[np.bool_]] | None = None,
 ) -> list[Change]:
     """Write the centres of some splits, all or none, and say what that changes.
 
@@ -87,8 +87,8 @@ def put_centers(
         store: opened with `recentering`.
         new: for each split (N, 3) mm, camera frame, NaN = none.
         attributes: of `center_xyz`.
+        empty: for each split (N,) where the box about the centre holds no depth.
         read_as: which reading of a file it was; "" for computed centres.
-        empty: for each split (N,) where the box about the centre holds no depth; None = nobody has looked.
 
     Raises:
         HandbenchError: if the store cannot be written (`replace_centers`).
@@ -96,7 +96,7 @@ def put_centers(
     made, changes = {}, []
     for name, xyz in new.items():
         split = store[name]
-        status = center_status(split.status, xyz, store.camera, empty[name] if empty else None)
+        status = center_status(split.status, xyz, store.camera, empty[name])
         made[name] = NewCenters(xyz, status, attributes)
         changes.append(_change(store, split, made[name], read_as))
     replace_centers(store.path, made)

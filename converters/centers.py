@@ -123,7 +123,8 @@ def import_centers(
     check_reading(best, readings, reference, name)
     data = b"".join(data for _, data in texts)
     attributes = _import_attributes(files, data, best.reading, model)
-    return put_centers(store, {frames.name: best.center_xyz}, attributes, best.reading.name)[0]
+    empty = {frames.name: _empty_boxes(store, frames, best.center_xyz)}
+    return put_centers(store, {frames.name: best.center_xyz}, attributes, empty, best.reading.name)[0]
 
 
 def compute_centers(path: Path, config: ComputeConfig) -> list[Change]:
@@ -145,9 +146,9 @@ def compute_centers(path: Path, config: ComputeConfig) -> list[Change]:
     thresholds = config.thresholds(store.spec)
     splits = [store[name] for name in dict.fromkeys(config.splits or store.splits)]
     attributes: dict[str, Any] = {"center_method": config.method}
-    empty: dict[str, npt.NDArray[np.bool_]] | None = None
     if config.method == "gt-mean":
         new = {split.name: true_means(store, split) for split in splits}
+        empty = {split.name: _empty_boxes(store, split, new[split.name]) for split in splits}
     else:
         attributes |= {"near_mm": thresholds[0], "far_mm": thresholds[1]}
         finders = {split.name: _center_finder(store, split, config.method, thresholds) for split in splits}
@@ -161,7 +162,7 @@ def compute_centers(path: Path, config: ComputeConfig) -> list[Change]:
         if not np.isfinite(xyz).any():
             what = "label" if config.method == "gt-mean" else "depth from {:g} to {:g} mm".format(*thresholds)
             raise HandbenchError(f"{path}: no frame of split {name} has a {what}, so there is no centre to compute")
-    return put_centers(store, new, attributes, empty=empty)
+    return put_centers(store, new, attributes, empty)
 
 
 def _center_finder(store: Store, split: Split, method: str, thresholds: tuple[float, float]) -> Finder:
@@ -192,6 +193,14 @@ def _looking(store: Store, split: Split, center_of: Finder, empty: npt.NDArray[n
         return center
 
     return look
+
+
+def _empty_boxes(store: Store, split: Split, center_xyz: Points) -> npt.NDArray[np.bool_]:
+    """(N,) whether the box about a centre that did not come from the depth holds none: a crop of it would be black."""
+    empty = np.zeros(len(split), np.bool_)
+    with progress(f"look into the boxes of {split.name}", len(split), "frames") as advance:
+        _from_depth(split, _looking(store, split, lambda row, _: center_xyz[row], empty), advance)
+    return empty
 
 
 def _from_depth(split: Split, center_of: Finder, advance: Callable[[int], None], every: int = 1) -> Points:

@@ -30,6 +30,7 @@ from handbench.errors import HandbenchError, ShapeError
 from handbench.preprocess.center import com_iterated_xyz, com_xyz, in_image, mean_joint_xyz
 from handbench.store import FrameStatus, Store, StoreWriter
 from handbench.store.edit import NewCenters, replace_centers
+from handbench.store.writer import SHARD_FRAMES, write_depth
 from tests.tiny_store import CAMERA, write_tiny_store
 
 NYU = dataset("nyu")
@@ -59,9 +60,10 @@ def write_store(
     depth: np.ndarray | None = None,
     camera: Camera | None = None,
     release: str = "",
+    walls: bool = False,
     **columns: np.ndarray,
 ) -> Path:
-    """A store of one split whose true joints have that mean; by default without images, and no centres."""
+    """A store of one split whose true joints have that mean; by default without images, or each before a wall."""
     frames, joints = len(mean), len(spec.joints)
     camera = camera or spec.camera
     shape = np.random.default_rng(9).uniform(-50, 50, (joints, 3))
@@ -71,6 +73,9 @@ def write_store(
     writer.create_split(split, frames, (camera.height, camera.width))
     if depth is not None:
         writer.write_depth(split, depth)
+    for start in range(0, frames if walls else 0, SHARD_FRAMES):
+        some = mean[start : start + SHARD_FRAMES, 2]
+        write_depth(path, split, start, (np.full((camera.height, camera.width), z, np.uint16) for z in some))
     text = np.array([""] * frames)
     table = {
         "frame_key": np.array([f"{split}/1/{row + 1:07d}" for row in range(frames)]),
@@ -279,7 +284,7 @@ def test_space_and_axes_are_told_by_what_fits(
     assert_allclose(split.center_xyz, found, atol=1e-3)
     assert (change.read_as, change.invalid, change.frames) == (space, 0, 600)
     assert split.center_method == f"refined:{hashlib.sha256(file.read_bytes()).hexdigest()}"
-    assert split.usable.all()
+    assert (split.status == FrameStatus.BOX_EMPTY).all()  # for the store has no images
 
 
 def test_what_could_be_two_things_is_refused_until_it_is_said(tmp_path: Path) -> None:
@@ -310,7 +315,7 @@ def test_centres_beside_the_hand_are_refused(tmp_path: Path, store: Path, hand: 
 def test_the_real_nyu_file(nyu_store: Path, nyu_labels: np.ndarray, real: Path) -> None:
     file = real / "nyu" / "center_test_refined.txt"
     change = import_centers(nyu_store, [file])
-    assert (change.read_as, change.frames, change.invalid, change.mended) == ("uvd", 8252, 0, 8252)
+    assert (change.read_as, change.frames, change.invalid, change.empty) == ("uvd", 8252, 0, 8252)
     assert change.from_truth == pytest.approx(19.81, abs=0.01)
     assert change.outside == 0
     split = Store(nyu_store)["test"]
@@ -518,7 +523,7 @@ def test_invalid_lines_and_frames_that_can_be_used_again(tmp_path: Path, hand: n
     status = np.zeros(len(hand), np.uint8)
     status[[0, 1]] = FrameStatus.OUTSIDE_IMAGE
     status[[2, 3]] = FrameStatus.IMAGE_MISSING
-    store = write_store(tmp_path / "s.zarr", hand, status=status, center_xyz=hand + np.array([30, 40, 0]))
+    store = write_store(tmp_path / "s.zarr", hand, walls=True, status=status, center_xyz=hand + np.array([30, 40, 0]))
     lines = [" ".join(map(repr, point)) for point in hand.tolist()]
     lines[1] = lines[3] = lines[4] = "invalid"
     lines[5] = "5000 0 700"  # far beyond the image
@@ -739,7 +744,8 @@ def test_centres_of_another_shape_are_refused(store: Path) -> None:
 # -------------------------------------------------------------------------------------------------- the commands
 
 
-def test_import_says_what_it_did(tmp_path: Path, store: Path, hand: np.ndarray) -> None:
+def test_import_says_what_it_did(tmp_path: Path, hand: np.ndarray) -> None:
+    store = write_store(tmp_path / "s.zarr", hand, walls=True)
     file = write_centers(tmp_path / "c.txt", hand + np.array([6, 8, 0]))
     result = CliRunner().invoke(centers, ["import", str(store), str(file)], catch_exceptions=False)
     assert result.exit_code == 0
