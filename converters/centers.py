@@ -27,7 +27,7 @@ from handbench.converters.center_files import (
     follows,
     read_center_file,
 )
-from handbench.datasets import DatasetSpec
+from handbench.converters.shard import thresholds_of
 from handbench.errors import HandbenchError
 from handbench.preprocess.center import bbox_xyz, box_holds_depth, com_iterated_xyz, com_xyz
 from handbench.store import Split, Store
@@ -69,18 +69,6 @@ class ComputeConfig:
             raise HandbenchError(f"unknown centre method {self.method!r}; there are {', '.join(METHODS)}")
         if self.method == "gt-mean" and (self.near is not None or self.far is not None):
             raise HandbenchError("--near and --far are thresholds of depth; --method gt-mean reads none")
-
-    def thresholds(self, spec: DatasetSpec) -> tuple[float, float]:
-        """Near and far, mm, with the data set's where none are given.
-
-        Raises:
-            HandbenchError: if near is not below far.
-        """
-        near = spec.depth_range_mm[0] if self.near is None else self.near
-        far = spec.depth_range_mm[1] if self.far is None else self.far
-        if not 0 <= near < far:
-            raise HandbenchError(f"the depth thresholds are {near:g} and {far:g} mm; near must be below far")
-        return near, far
 
 
 def import_centers(
@@ -143,7 +131,7 @@ def compute_centers(path: Path, config: ComputeConfig) -> list[Change]:
     """
     store = Store(path, recentering=True)
     require_frames(store)
-    thresholds = config.thresholds(store.spec)
+    thresholds = thresholds_of(store.spec, config.near, config.far)
     splits = [store[name] for name in dict.fromkeys(config.splits or store.splits)]
     attributes: dict[str, Any] = {"center_method": config.method}
     if config.method == "gt-mean":

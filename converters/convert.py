@@ -15,7 +15,7 @@ from handbench.console import claim_output
 from handbench.converters.journal import Shard, Summary, begin, under_construction, work
 from handbench.converters.protocol import Reader
 from handbench.converters.schedule import check_scheduler
-from handbench.converters.shard import Center, ShardTask
+from handbench.converters.shard import Center, ShardTask, thresholds_of
 from handbench.datasets import DatasetSpec
 from handbench.errors import FrameError, HandbenchError
 from handbench.store import FrameTable, StoreWriter
@@ -79,11 +79,7 @@ class ConvertConfig:
         Raises:
             HandbenchError: if near is not below far.
         """
-        near = spec.depth_range_mm[0] if self.near is None else self.near
-        far = spec.depth_range_mm[1] if self.far is None else self.far
-        if not 0 <= near < far:
-            raise HandbenchError(f"the depth thresholds are {near:g} and {far:g} mm; near must be below far")
-        return Center(self.center, near, far)
+        return Center(self.center, *thresholds_of(spec, self.near, self.far))
 
 
 def convert(reader: Reader, out: Path, config: ConvertConfig) -> Summary:

@@ -13,10 +13,24 @@ import numpy.typing as npt
 from handbench.camera import xyz_to_uvd
 from handbench.converters.journal import Problem, Shard, entry_path
 from handbench.converters.protocol import Reader
-from handbench.errors import FrameError
+from handbench.datasets import DatasetSpec
+from handbench.errors import FrameError, HandbenchError
 from handbench.preprocess.center import box_holds_depth, com_iterated_xyz, com_xyz, in_image, mean_joint_xyz
 from handbench.store import FrameStatus, FrameTable
 from handbench.store.writer import write_depth
+
+
+def thresholds_of(spec: DatasetSpec, near: float | None, far: float | None) -> tuple[float, float]:
+    """Smallest and largest depth that count for a centre of mass, mm, with the data set's where none are given.
+
+    Raises:
+        HandbenchError: if near is not below far.
+    """
+    near = spec.depth_range_mm[0] if near is None else near
+    far = spec.depth_range_mm[1] if far is None else far
+    if not 0 <= near < far:
+        raise HandbenchError(f"the depth thresholds are {near:g} and {far:g} mm; near must be below far")
+    return near, far
 
 
 @dataclass(frozen=True)
