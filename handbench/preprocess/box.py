@@ -1,7 +1,7 @@
 """The 3D box around a hand, and the coordinate systems that belong to it.
 
 - **bounding-box C.S.** `xyz_bb`: camera axes, mm, origin at the centre of the box; `xyz_bb_norm` is divided by half the
-  cube.
+  cube. With axes that turn with the roll of the box, divided by half the cube: `rolled_norm`.
 - **scaled-image C.S.** `uvd_si`: column and row in px of the crop and depth in mm, all from the centre of the crop;
   `uvd_si_norm` is divided by half the crop side (u, v) and half the cube (depth), so that the crop is [-1, 1].
 
@@ -76,6 +76,27 @@ class HandBox(Generic[ArrayT]):
         """The inverse of `bb_to_bb_norm`."""
         require_last_axis(xyz_bb_norm, 3, "xyz_bb_norm")
         xyz_bb: ArrayT = xyz_bb_norm * (self.cube[..., None, :] / 2)
+        return xyz_bb
+
+    def bb_to_rolled_norm(self, xyz_bb: ArrayT) -> ArrayT:
+        """Bounding-box C.S. to the same with axes turned by the roll, divided by half the cube.
+
+        What a network sees is turned by the roll; these are the coordinates that turn with it and still are mm, without
+        perspective. `xyz_bb_norm` where there is no roll.
+
+        Args:
+            xyz_bb: (..., P, 3) mm.
+
+        Returns:
+            (..., P, 3); [-1, 1] inside the turned cube.
+        """
+        require_last_axis(xyz_bb, 3, "xyz_bb")
+        turned: ArrayT = self.bb_to_bb_norm(_turned(xyz_bb, -self.roll))
+        return turned
+
+    def rolled_norm_to_bb(self, rolled_norm: ArrayT) -> ArrayT:
+        """The inverse of `bb_to_rolled_norm`: (..., P, 3) to (..., P, 3) mm."""
+        xyz_bb: ArrayT = _turned(self.bb_norm_to_bb(rolled_norm), self.roll)
         return xyz_bb
 
     def bb_to_si_norm(self, xyz_bb: ArrayT) -> ArrayT:
@@ -190,6 +211,15 @@ def warp_numbers(
     u0 = x * scale_u + camera.cx - (ui + uj) * middle
     v0 = y * scale_v + camera.cy - (vi + vj) * middle
     return ui, uj, u0, vi, vj, v0
+
+
+def _turned(points: ArrayT, angle: ArrayT) -> ArrayT:
+    """(..., P, 3) turned about the third axis by (...) radians, from the first axis towards the second."""
+    xp = array_namespace(points)
+    x, y, z = _components(points)
+    cos, sin = xp.cos(angle)[..., None], xp.sin(angle)[..., None]
+    turned: ArrayT = xp.stack((cos * x - sin * y, sin * x + cos * y, z), axis=-1)
+    return turned
 
 
 def _components(points: ArrayT) -> tuple[ArrayT, ArrayT, ArrayT]:

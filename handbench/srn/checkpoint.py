@@ -17,7 +17,7 @@ from handbench import __version__
 from handbench.console import whole_or_nothing, without_nan
 from handbench.errors import HandbenchError
 from handbench.srn.config import TrainConfig, config_from_dict, config_to_dict
-from handbench.srn.model import SRN
+from handbench.srn.model import PoseNetwork, build_model
 
 FORMAT = 1
 _CARD_KEY = "handbench"  # of the metadata of the file
@@ -30,7 +30,7 @@ class Card:
     Attributes:
         config: of the run.
         dataset: name of the data set that it was trained on.
-        joints: names of the joints that it predicts, in its order.
+        joints: names of the points that it predicts, in its order: joints, or `target.CENTER`.
         store: provenance of the store that it was trained on.
         epoch: epochs that the weights have seen.
         validation_error_mm: mean error on the held-out training frames; None without such frames.
@@ -69,7 +69,7 @@ class Card:
             raise HandbenchError(f"the card is damaged ({error!r})") from error
 
 
-def save_checkpoint(path: Path, model: SRN, card: Card) -> None:
+def save_checkpoint(path: Path, model: PoseNetwork, card: Card) -> None:
     """Write weights and card, whole or not at all; an older file of that name is replaced."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with whole_or_nothing(path) as partial:
@@ -96,7 +96,7 @@ def read_card(path: Path) -> Card:
         raise HandbenchError(f"{path}: {error}") from error
 
 
-def load_checkpoint(path: Path, device: torch.device) -> tuple[SRN, Card]:
+def load_checkpoint(path: Path, device: torch.device) -> tuple[PoseNetwork, Card]:
     """The model, ready to predict, and its card.
 
     Raises:
@@ -108,7 +108,7 @@ def load_checkpoint(path: Path, device: torch.device) -> tuple[SRN, Card]:
         weights = load_file(path)
     except (SafetensorError, OSError) as error:
         raise _unreadable(path, error) from error
-    model = SRN(card.config.model, len(card.joints))
+    model = build_model(card.config.model, len(card.joints))
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

@@ -15,7 +15,14 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from handbench.errors import HandbenchError
 from handbench.preprocess import AugmentConfig
 
-BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101")
+BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "small")
+PREDICTS = ("joints", "center")
+"""The scored joints, or one point: the mean of those that are labelled."""
+
+COORDINATES = ("uvd", "xyz")
+"""`uvd_si_norm`, which Eq. 4 turns into mm (coordinate decoupling), or the box's own: mm by half the cube."""
+
+_NO_PIXELS = ("none", "deconvolution")  # representations that take a pose in any coordinates
 REPRESENTATIONS = (
     "none",
     "deconvolution",
@@ -42,7 +49,10 @@ class ModelConfig:
     """The network. The defaults are the paper's (SRN sections 3 and 4).
 
     Attributes:
-        backbone: one of `BACKBONES`, torchvision's ResNet of that name without pretrained weights.
+        predicts: one of `PREDICTS`.
+        coordinates: one of `COORDINATES`.
+        backbone: one of `BACKBONES`: torchvision's ResNet of that name without pretrained weights, or a plain small
+            CNN of one stage.
         stages: T, how many times the pose is regressed.
         representation: one of `REPRESENTATIONS`.
         theta: radius around a joint inside which the re-parameterised pose is not 0, in `uvd_si_norm`.
@@ -53,6 +63,8 @@ class ModelConfig:
         HandbenchError: if a value is impossible.
     """
 
+    predicts: str = "joints"
+    coordinates: str = "uvd"
     backbone: str = "resnet18"
     stages: int = 2
     representation: str = "heatmaps-3d-field"
@@ -61,17 +73,25 @@ class ModelConfig:
     crop_size: int = 128
 
     def __post_init__(self) -> None:
-        if self.backbone not in BACKBONES:
-            raise HandbenchError(f"model.backbone is {self.backbone!r}, known are {', '.join(BACKBONES)}")
-        if self.representation not in REPRESENTATIONS:
-            raise HandbenchError(
-                f"model.representation is {self.representation!r}, known are {', '.join(REPRESENTATIONS)}"
-            )
+        for name, known in (
+            ("predicts", PREDICTS),
+            ("coordinates", COORDINATES),
+            ("backbone", BACKBONES),
+            ("representation", REPRESENTATIONS),
+        ):
+            _require_known(getattr(self, name), f"model.{name}", known)
         _require(0 < self.heatmap_std < math.inf, "model.heatmap_std", self.heatmap_std, "positive")
         _require(1 <= self.stages <= 16, "model.stages", self.stages, "between 1 and 16")
         _require(0 < self.theta < math.inf, "model.theta", self.theta, "positive")
         possible = self.crop_size % STRIDE == 0 and 36 <= self.crop_size <= 1024
         _require(possible, "model.crop_size", self.crop_size, f"a multiple of {STRIDE} between 36 and 1024")
+        if self.stages > 1 and self.backbone == "small":
+            raise HandbenchError(f"model.stages is {self.stages}, model.backbone 'small' has one stage; set it to 1")
+        if self.stages > 1 and self.coordinates == "xyz" and self.representation not in _NO_PIXELS:
+            raise HandbenchError(
+                f"model.representation {self.representation!r} draws a pose into the image, for which "
+                f"model.coordinates must be uvd; with xyz use {' or '.join(_NO_PIXELS)}, or model.stages=1"
+            )
 
 
 @dataclass(frozen=True)
@@ -328,6 +348,11 @@ def _read_preset(name: str) -> dict[str, Any]:
 
 def _presets() -> Any:
     return files("handbench.srn") / "presets"
+
+
+def _require_known(value: str, key: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise HandbenchError(f"{key} is {value!r}, known are {', '.join(known)}")
 
 
 def _require(holds: bool, key: str, value: Any, must_be: str) -> None:

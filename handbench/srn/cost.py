@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from handbench.srn.config import ModelConfig
-from handbench.srn.model import SRN
+from handbench.srn.model import build_model
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ def cost_of(config: ModelConfig, joints: int) -> Cost:
 
     Args:
         config: of the network.
-        joints: J.
+        joints: J, how many points; 1 for a centre.
     """
     with torch.device("meta"):
-        model = SRN(config, joints).eval()
+        model = build_model(config, joints).eval()
         depth = torch.empty(1, 1, config.crop_size, config.crop_size)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(depth)

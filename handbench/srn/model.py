@@ -1,4 +1,7 @@
-"""SRN, the Stacked Regression Network (Ren et al., BMVC 2019). B batch, J joints, S crop side, T stages."""
+"""SRN, the Stacked Regression Network (Ren et al., BMVC 2019), and a plain small CNN.
+
+B batch, J points (the joints, or one centre), S crop side, T stages.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,44 @@ from handbench.srn.config import ModelConfig
 from handbench.srn.representation import representation
 
 
-class SRN(nn.Module):
+class PoseNetwork(nn.Module):
+    """Regresses points from a crop, T times.
+
+    Attributes:
+        config: of the network.
+        joints: J, how many points; 1 for a centre.
+    """
+
+    def __init__(self, config: ModelConfig, joints: int) -> None:
+        super().__init__()
+        self.config = config
+        self.joints = joints
+
+    def require_crop(self, depth: torch.Tensor) -> None:
+        """Refuse crops of another shape than (B, 1, S, S).
+
+        Raises:
+            ShapeError: naming both.
+        """
+        side = self.config.crop_size
+        if tuple(depth.shape[1:]) != (1, side, side):
+            raise ShapeError(f"depth has shape {tuple(depth.shape)}, this model takes (B, 1, {side}, {side})")
+
+
+def build_model(config: ModelConfig, joints: int) -> PoseNetwork:
+    """The network that a configuration describes, with random weights.
+
+    Args:
+        config: of the network.
+        joints: J, how many points; 1 for a centre.
+
+    Raises:
+        HandbenchError: if its representation cannot be made for the side of the crop.
+    """
+    return SmallCNN(config, joints) if config.backbone == "small" else SRN(config, joints)
+
+
+class SRN(PoseNetwork):
     """Regresses the pose T times; every stage after the first sees the poses before it as images.
 
     Attributes:
@@ -28,9 +68,7 @@ class SRN(nn.Module):
     """
 
     def __init__(self, config: ModelConfig, joints: int) -> None:
-        super().__init__()
-        self.config = config
-        self.joints = joints
+        super().__init__(config, joints)
         stem = _resnet(config)
         stem.conv1 = _with_inputs(stem.conv1, 1)
         self.pre = nn.Sequential(stem.conv1, stem.bn1, stem.relu, stem.maxpool, stem.layer1)
@@ -47,14 +85,12 @@ class SRN(nn.Module):
             depth: (B, 1, S, S) crop in [-1, 1], background +1.
 
         Returns:
-            T tensors (B, J, 3), `uvd_si_norm`.
+            T tensors (B, J, 3) in the coordinates of the configuration: `uvd_si_norm`, or the box's own.
 
         Raises:
             ShapeError: if `depth` has another shape.
         """
-        side = self.config.crop_size
-        if tuple(depth.shape[1:]) != (1, side, side):
-            raise ShapeError(f"depth has shape {tuple(depth.shape)}, this model takes (B, 1, {side}, {side})")
+        self.require_crop(depth)
         poses: list[torch.Tensor] = []
         seen = self.pre(depth)  # (B, C, S/4, S/4), and the images of the poses before
         for stage, (features, fc) in enumerate(zip(self.features, self.fcs, strict=True)):
@@ -63,6 +99,40 @@ class SRN(nn.Module):
             pose = fc(features(seen).mean(dim=(2, 3)))
             poses.append(pose.unflatten(1, (self.joints, 3)))
         return poses
+
+
+class SmallCNN(PoseNetwork):
+    """Four convolutions, each with pooling, and two fully connected layers: for a centre it need not be more.
+
+    Of the kind of DeepPrior++'s refinement network (Oberweger and Lepetit, ICCVW 2017), which V2V-PoseNet
+    uses as well; with batch normalisation, and sized for one crop of S px.
+    """
+
+    _WIDTHS, _HIDDEN = (16, 32, 64, 64), 256
+
+    def __init__(self, config: ModelConfig, joints: int) -> None:
+        super().__init__(config, joints)
+        layers: list[nn.Module] = []
+        for inputs, outputs in itertools.pairwise((1, *self._WIDTHS)):
+            conv = nn.Conv2d(inputs, outputs, kernel_size=3 if layers else 5, padding="same", bias=False)
+            layers += [conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True), nn.MaxPool2d(2)]
+        self.features = nn.Sequential(*layers)
+        pixels = (config.crop_size >> len(self._WIDTHS)) ** 2
+        self.fcs = nn.Sequential(
+            nn.Linear(self._WIDTHS[-1] * pixels, self._HIDDEN),
+            nn.ReLU(inplace=True),
+            nn.Linear(self._HIDDEN, 3 * joints),
+        )
+
+    def forward(self, depth: torch.Tensor) -> list[torch.Tensor]:
+        """As `SRN.forward`, of one stage: a list of one (B, J, 3).
+
+        Raises:
+            ShapeError: if `depth` has another shape.
+        """
+        self.require_crop(depth)
+        points: torch.Tensor = self.fcs(self.features(depth).flatten(1))
+        return [points.reshape(-1, self.joints, 3)]
 
 
 def _stage(config: ModelConfig, extra: int) -> nn.Sequential:

@@ -19,8 +19,9 @@ from handbench.predictions import Predictions
 from handbench.preprocess import HandBox
 from handbench.srn.checkpoint import load_checkpoint, require_joints
 from handbench.srn.data import batches, scored_names
-from handbench.srn.model import SRN
+from handbench.srn.model import PoseNetwork
 from handbench.srn.run import CHECKPOINTS, RunFolder
+from handbench.srn.target import CENTER, to_xyz
 from handbench.store import Store
 
 
@@ -42,9 +43,15 @@ def predict(
         on stderr.
 
     Raises:
-        HandbenchError: on a damaged checkpoint, other joints than the store's, or a split that is not there.
+        HandbenchError: on a damaged checkpoint, one of centres or of other joints than the store's, or a split that is
+            not there.
     """
     model, card = load_checkpoint(checkpoint, device)
+    if card.joints == CENTER:
+        raise HandbenchError(
+            f"{checkpoint} predicts the centre of the hand and no joints; `handbench localize` puts its centres into a "
+            "store"
+        )
     store = Store(store_path)
     split = store[split_name]
     joints = scored_names(store)
@@ -70,13 +77,13 @@ def predict(
 
 @torch.inference_mode()
 def predict_xyz(
-    model: SRN,
+    model: PoseNetwork,
     loader: Iterable[Sample],
     box: HandBox[npt.NDArray[Any]],
     device: torch.device,
     advance: Callable[[int], None] = lambda count: None,
 ) -> npt.NDArray[np.float64]:
-    """The last stage's pose of some frames, through Eq. 4 into the camera frame.
+    """The last stage's points of some frames, taken into the camera frame (from `uvd_si_norm` by Eq. 4).
 
     Args:
         model: in evaluation mode.
@@ -93,7 +100,7 @@ def predict_xyz(
         pose = model(batch["depth"].to(device, non_blocking=True))[-1]
         poses.append(pose.cpu().numpy().astype(np.float64))
         advance(len(pose))
-    return box.bb_to_xyz(box.si_norm_to_bb(np.concatenate(poses)))
+    return to_xyz(np.concatenate(poses), box, model.config)
 
 
 def find_checkpoint(run: Path, which: str) -> Path:

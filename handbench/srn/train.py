@@ -27,11 +27,12 @@ from handbench.preprocess import HandBox
 from handbench.scores import joint_error
 from handbench.srn.checkpoint import Card, save_checkpoint
 from handbench.srn.config import OptimConfig, TrainConfig
-from handbench.srn.data import batches, hold_out, labelled_rows, scored_names
+from handbench.srn.data import batches, hold_out, labelled_rows
 from handbench.srn.loss import stage_losses
-from handbench.srn.model import SRN
+from handbench.srn.model import PoseNetwork, build_model
 from handbench.srn.predict import predict_xyz
 from handbench.srn.run import Epoch, RunFolder
+from handbench.srn.target import point_names, targets, true_xyz
 from handbench.store import Store
 
 
@@ -39,7 +40,7 @@ from handbench.store import Store
 class Training:
     """What changes from epoch to epoch."""
 
-    model: SRN
+    model: PoseNetwork
     optimizer: torch.optim.SGD
     log: list[Epoch] = field(default_factory=list)
 
@@ -54,7 +55,7 @@ class Frames:
         batches: of them, augmented.
         held_out: batches of the others, upright.
         held_out_box: the boxes of the others, a batch.
-        held_out_xyz: (frames, J, 3) mm, their scored joints.
+        held_out_xyz: (frames, P, 3) mm, the points that are to be found in them.
     """
 
     store: Store
@@ -62,7 +63,7 @@ class Frames:
     batches: Iterable[Sample]
     held_out: Iterable[Sample]
     held_out_box: HandBox[npt.NDArray[Any]]
-    held_out_xyz: npt.NDArray[np.float32]
+    held_out_xyz: npt.NDArray[Any]
 
 
 def train(
@@ -149,14 +150,14 @@ def choose_frames(store_path: Path, config: TrainConfig, device: torch.device) -
         batches(augmented, order, batch_size, data.workers, device),
         batches(upright, None, batch_size, data.workers, device),
         stored_box(split, held_out),
-        split.joints_xyz[held_out][:, scored],
+        true_xyz(split.joints_xyz[held_out][:, scored], config.model),
     )
 
 
-def start(config: TrainConfig, joints: int, device: torch.device) -> Training:
+def start(config: TrainConfig, points: int, device: torch.device) -> Training:
     """The first weights, which depend on the seed alone, and the optimiser."""
     torch.manual_seed(config.seed)
-    model = SRN(config.model, joints).to(device)
+    model = build_model(config.model, points).to(device)
     optim = config.optim
     optimizer = torch.optim.SGD(
         model.parameters(), lr=optim.lr, momentum=optim.momentum, weight_decay=optim.weight_decay
@@ -215,10 +216,11 @@ def step_through(
         The mean loss of each stage over the frames, unweighted; and the first step whose loss was not finite, from 1.
     """
     training.model.train()
-    total, count = torch.zeros(len(training.model.fcs), device=device), 0
+    total, count = torch.zeros(training.model.config.stages, device=device), 0
     good = torch.zeros((), dtype=torch.int64, device=device)  # steps before the first bad one; read once, at the end
     for batch in loader:
-        depth, target = batch["depth"].to(device, non_blocking=True), batch["target"].to(device, non_blocking=True)
+        depth = batch["depth"].to(device, non_blocking=True)
+        target = targets(batch, training.model.config).to(device, non_blocking=True)
         losses = stage_losses(training.model(depth), target, optim.loss)
         training.optimizer.zero_grad()
         (optim.loss_weight * losses.sum()).backward()  # type: ignore[no-untyped-call]  # torch leaves backward() untyped
@@ -235,8 +237,8 @@ def step_through(
     return means, None if all(map(math.isfinite, means)) else int(good) + 1
 
 
-def validation_error(model: SRN, frames: Frames, device: torch.device) -> float | None:
-    """Mean error of the held-out frames over their labelled scored joints, mm; None without such frames."""
+def validation_error(model: PoseNetwork, frames: Frames, device: torch.device) -> float | None:
+    """Mean error of the held-out frames over their labelled points, mm; None without such frames."""
     if not len(frames.held_out_xyz):
         return None
     pred_xyz = predict_xyz(model.eval(), frames.held_out, frames.held_out_box, device)
@@ -247,7 +249,14 @@ def validation_error(model: SRN, frames: Frames, device: torch.device) -> float 
 def save(training: Training, run: RunFolder, store: Store, config: TrainConfig) -> None:
     """Leave the folder so that it can be used and gone on with; the state to resume from is written last."""
     epoch = training.log[-1]
-    card = Card(config, store.spec.name, scored_names(store), store.provenance, epoch.epoch, epoch.validation_error_mm)
+    card = Card(
+        config,
+        store.spec.name,
+        point_names(store, config.model),
+        store.provenance,
+        epoch.epoch,
+        epoch.validation_error_mm,
+    )
     if best_epoch(training.log) is epoch:
         save_checkpoint(run.checkpoint("best"), training.model, card)
     save_checkpoint(run.checkpoint("last"), training.model, card)
