@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ def write_tiny_store(
     seed: int = 0,
     labelled: bool = True,
     bad_rows: tuple[int, ...] = (),
+    splits: Mapping[str, int] | None = None,
+    columns: Mapping[str, Sequence[str]] | None = None,
 ) -> Path:
     """Write a store with the splits "train" and "test" (left out where it has no frames).
 
@@ -33,13 +36,15 @@ def write_tiny_store(
         seed: of the poses.
         labelled: False = all joints are NaN.
         bad_rows: rows of every split without an image.
+        splits: names and frames of other splits, in place of `train` and `test`.
+        columns: "subject" or "sequence" -> a name for each frame of a split, cut to its length.
     """
     spec = spec or dataset("nyu")
     writer = StoreWriter(path, spec, CAMERA, "", {"converter": "tiny_store", "maker": "tiny_store", "seed": seed})
     rng = np.random.default_rng(seed)
-    for name, frames in (("train", train), ("test", test)):
+    for name, frames in (splits or {"train": train, "test": test}).items():
         if frames:
-            _write_split(writer, name, frames, spec, rng, labelled, bad_rows)
+            _write_split(writer, name, frames, spec, rng, labelled, bad_rows, columns or {})
     writer.finish()
     return path
 
@@ -52,6 +57,7 @@ def _write_split(
     rng: np.random.Generator,
     labelled: bool,
     bad_rows: tuple[int, ...],
+    columns: Mapping[str, Sequence[str]],
 ) -> None:
     shape = np.random.default_rng(1).uniform(-70, 70, (len(spec.joints), 3))  # one hand for all stores
     sway = rng.uniform(-25, 25, (frames, 1, 3)) * np.linspace(-1, 1, len(spec.joints))[:, None]
@@ -63,13 +69,13 @@ def _write_split(
         status[row], depth[row], center[row] = FrameStatus.IMAGE_MISSING, 0, np.nan
     writer.create_split(name, frames, (CAMERA.height, CAMERA.width))
     writer.write_depth(name, depth)
-    text = np.array([""] * frames)
+    text = [""] * frames
     writer.write_columns(
         name,
         {
             "frame_key": np.array([f"{name}/1/{row + 1:07d}" for row in range(frames)]),
-            "subject": text,
-            "sequence": text,
+            "subject": np.array(columns.get("subject", text)[:frames]),
+            "sequence": np.array(columns.get("sequence", text)[:frames]),
             "view": np.ones(frames, np.uint8),
             "joints_xyz": joints if labelled else np.full_like(joints, np.nan),
             "center_xyz": center,

@@ -18,7 +18,7 @@ _device_option = click.option(
 @click.command()
 @click.argument("store", type=click.Path(path_type=Path))
 @click.option("--out", "out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
-@click.option("--preset", help="paper-nyu (default) or quick.")
+@click.option("--preset", help="paper-nyu (default), quick, table1.baseline, ...")
 @click.option("--config", type=click.Path(path_type=Path), help="A TOML file instead of a preset.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="One value, as optim.lr=0.1; may be repeated.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
@@ -34,7 +34,7 @@ def train(
     overwrite: bool,
     device: str,
 ) -> None:
-    """Train SRN on the split "train" of STORE."""
+    """Train SRN on a split of STORE, "train" if data.split is not set."""
     require_train_extra()
     from handbench.srn.predict import choose_device
     from handbench.srn.run import RunFolder, resolve_config

@@ -8,12 +8,13 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from handbench.errors import HandbenchError
 from handbench.preprocess import AugmentConfig
+from handbench.srn.presets import preset_names as preset_names
+from handbench.srn.presets import read_preset
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "small")
 PREDICTS = ("joints", "center")
@@ -37,6 +38,12 @@ REPRESENTATIONS = (
 
 LOSSES = ("smooth-l1", "l2")
 """Eq. 3, and its quadratic part alone, without the bend at the threshold."""
+
+VALIDATION_BY = ("blocks", "subject", "sequence")
+"""What is held out: runs of frames, or the last whole subjects or sequences (gestures) of the split."""
+
+PRECISIONS = ("float32", "bf16")
+"""Of the network while it trains: all in float32, or convolutions in bfloat16 (poses, loss, weights stay float32)."""
 
 STRIDE = 4
 """Side of the crop divided by side of the preliminary features."""
@@ -158,9 +165,12 @@ class DataConfig:
     """How the frames of a store are used.
 
     Attributes:
+        split: of the store, whose frames are trained and validated on; never "test".
+        exclude_subjects: names of subjects whose frames are neither trained nor validated on.
         validation_fraction: share of the training frames that is held out to watch the error; 0 = none.
+        validation_by: one of `VALIDATION_BY`.
         validation_blocks: the held-out frames are so many runs of consecutive frames, evenly spaced: neighbouring
-            frames look alike, so frames drawn one by one would tell nothing.
+            frames look alike, so frames drawn one by one would tell nothing. By "blocks" only.
         cache: keep every frame in memory after its first read (0.6 MB each at 640 x 480, in every worker).
         workers: processes that read and crop; 0 = in the training process.
 
@@ -168,16 +178,42 @@ class DataConfig:
         HandbenchError: if a value is impossible.
     """
 
+    split: str = "train"
+    exclude_subjects: tuple[str, ...] = ()
     validation_fraction: float = 0.1
+    validation_by: str = "blocks"
     validation_blocks: int = 10
     cache: bool = False
     workers: int = 0
 
     def __post_init__(self) -> None:
+        if self.split == "test":
+            raise HandbenchError("data.split is 'test', and nothing is trained on a test split; name another split")
+        _require_known(self.validation_by, "data.validation_by", VALIDATION_BY)
         share = self.validation_fraction
         _require(0 <= share < 1, "data.validation_fraction", share, "at least 0 and below 1")
         _require(self.validation_blocks >= 1, "data.validation_blocks", self.validation_blocks, "at least 1")
         _require(self.workers >= 0, "data.workers", self.workers, "at least 0")
+
+
+@dataclass(frozen=True)
+class ComputeConfig:
+    """How the numbers are computed.
+
+    Attributes:
+        precision: one of `PRECISIONS`; bf16 is for GPUs of 2020 and later.
+        compile: translate the network by `torch.compile` first, which takes a minute and needs a C++ compiler.
+
+    Raises:
+        HandbenchError: if a value is impossible.
+    """
+
+    precision: str = "float32"
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise HandbenchError(f"compute.precision is {self.precision!r}, known are {', '.join(PRECISIONS)}")
 
 
 @dataclass(frozen=True)
@@ -190,6 +226,7 @@ class TrainConfig:
         augment: ranges of the random boxes.
         optim: optimiser and schedule.
         data: frames and validation.
+        compute: how the numbers are computed.
 
     Raises:
         HandbenchError: if a value is impossible.
@@ -200,14 +237,10 @@ class TrainConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
 
     def __post_init__(self) -> None:
         _require(0 <= self.seed < 2**63, "seed", self.seed, "at least 0 and below 2^63")
-
-
-def preset_names() -> tuple[str, ...]:
-    """The presets that come with handbench."""
-    return tuple(sorted(p.name.removesuffix(".toml") for p in _presets().iterdir() if p.name.endswith(".toml")))
 
 
 def load_config(preset: str | None = None, file: Path | None = None, sets: Sequence[str] = ()) -> TrainConfig:
@@ -224,7 +257,7 @@ def load_config(preset: str | None = None, file: Path | None = None, sets: Seque
     """
     if preset is not None and file is not None:
         raise HandbenchError("--preset and --config both name a configuration; give one of them")
-    table = _read_toml(file) if file is not None else _read_preset(preset or "paper-nyu")
+    table = _read_toml(file) if file is not None else read_preset(preset or "paper-nyu")
     return with_sets(config_from_dict(table), sets)
 
 
@@ -290,6 +323,8 @@ def _convert(kind: Any, value: Any, key: str) -> Any:
         return _build(kind, value, key)
     if get_origin(kind) is tuple:
         kinds = get_args(kind)
+        if kinds[1:] == (Ellipsis,):
+            return _convert_list(kinds[0], value, key)
         if not isinstance(value, list | tuple) or len(value) != len(kinds):
             raise HandbenchError(f"{key} is {value!r}, it must be a list of {len(kinds)} numbers")
         return tuple(_convert(k, v, key) for k, v in zip(kinds, value, strict=True))
@@ -298,6 +333,13 @@ def _convert(kind: Any, value: Any, key: str) -> Any:
     if type(value) is not kind:
         raise HandbenchError(f"{key} is {value!r}, it must be {_KINDS[kind]}")
     return value
+
+
+def _convert_list(kind: Any, value: Any, key: str) -> tuple[Any, ...]:
+    """A list of any length whose items are all of that type."""
+    if not isinstance(value, list | tuple) or any(type(item) is not kind for item in value):
+        raise HandbenchError(f'{key} is {value!r}, it must be a list of {_KINDS[kind]} such as ["P0", "P1"]')
+    return tuple(value)
 
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
@@ -327,7 +369,7 @@ def _parse_value(text: str, is_text: bool, key: str) -> Any:
         return parsed["value"]
     if is_text:
         return text
-    raise HandbenchError(f"--set {key}={text}: {text!r} is not a TOML value such as 0.1, true or [0.9, 1.1]")
+    raise HandbenchError(f'--set {key}={text}: {text!r} is not a TOML value such as 0.1, true, [0.9, 1.1] or ["P0"]')
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -338,16 +380,6 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise HandbenchError(f"cannot read the configuration {path}: {reason}") from error
     except tomllib.TOMLDecodeError as error:
         raise HandbenchError(f"{path} is not TOML: {error}") from error
-
-
-def _read_preset(name: str) -> dict[str, Any]:
-    if name not in preset_names():
-        raise HandbenchError(f"unknown preset {name!r}; there are {', '.join(preset_names())}")
-    return tomllib.loads((_presets() / f"{name}.toml").read_text(encoding="utf-8"))
-
-
-def _presets() -> Any:
-    return files("handbench.srn") / "presets"
 
 
 def _require_known(value: str, key: str, known: Sequence[str]) -> None:

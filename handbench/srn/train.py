@@ -27,7 +27,7 @@ from handbench.preprocess import HandBox
 from handbench.scores import joint_error
 from handbench.srn.checkpoint import Card, save_checkpoint
 from handbench.srn.config import OptimConfig, TrainConfig
-from handbench.srn.data import batches, hold_out, labelled_rows
+from handbench.srn.data import batches, choose_rows
 from handbench.srn.loss import stage_losses
 from handbench.srn.model import PoseNetwork, build_model
 from handbench.srn.predict import predict_xyz
@@ -47,7 +47,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Frames:
-    """What a run learns from and is watched on: frames of the split "train".
+    """What a run learns from and is watched on: frames of the split `data.split`.
 
     Attributes:
         store: where they are.
@@ -80,7 +80,7 @@ def train(
     read.
 
     Args:
-        store_path: a store with a split "train".
+        store_path: a store with the split `data.split`.
         run: the folder.
         config: of the run.
         device: where the network runs.
@@ -91,8 +91,8 @@ def train(
         The log, with the epochs of earlier calls.
 
     Raises:
-        HandbenchError: if the store has no split "train" or no labelled frames there, is not the store that the run
-            began with, the folder exists and neither `resume` nor `overwrite` is set, or the loss is no longer finite.
+        HandbenchError: as `choose_rows`; if the store is not the one that the run began with, the folder exists and
+            neither `resume` nor `overwrite` is set, or the loss is no longer finite.
     """
     frames = choose_frames(store_path, config, device)
     training = start(config, frames.held_out_xyz.shape[1], device)
@@ -128,21 +128,17 @@ def summary(log: list[Epoch]) -> str:
 
 
 def choose_frames(store_path: Path, config: TrainConfig, device: torch.device) -> Frames:
-    """The labelled frames of the split "train", some of them held out.
+    """The labelled frames of the split to train on, some of them held out.
 
     Raises:
-        HandbenchError: if there is no such split, or nothing in it to train on.
+        HandbenchError: as `choose_rows`.
     """
     store, data = Store(store_path), config.data
-    split, scored = store["train"], list(store.spec.joints.scored)
-    rows, held_out = hold_out(
-        labelled_rows(store, split, config.augment), data.validation_fraction, data.validation_blocks
-    )
-    if not len(rows):
-        raise HandbenchError(f"{store_path} has no labelled frames to train on in split train ({len(split)} frames)")
+    rows, held_out = choose_rows(store, config)
+    split, scored = store[data.split], list(store.spec.joints.scored)
     size, batch_size = config.model.crop_size, config.optim.batch_size
-    augmented = HandDataset(store_path, "train", size, rows, config.augment, config.seed, data.cache)
-    upright = HandDataset(store_path, "train", size, held_out, cache=data.cache)
+    augmented = HandDataset(store_path, data.split, size, rows, config.augment, config.seed, data.cache)
+    upright = HandDataset(store_path, data.split, size, held_out, cache=data.cache)
     order = EpochOrder(rows, config.seed)
     return Frames(
         store,
