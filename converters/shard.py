@@ -94,23 +94,18 @@ class ShardTask:
 
     def __call__(self) -> int:
         """Read, check and write the frames of the shard; how many they are."""
-        centers, shown, unread = (
-            np.full((self.count, 3), np.nan),
-            np.ones(self.count, np.bool_),
-            dict[int, FrameError](),
-        )
+        centers, shown = np.full((self.count, 3), np.nan), np.ones(self.count, np.bool_)
+        unread: dict[int, Problem] = {}
         write_depth(self.store, self.split, self.start, self._frames(centers, shown, unread))
-        errors = {**self._flaws(centers, shown), **unread}
+        problems = {**self._flaws(centers, shown), **unread}
         status = np.full(len(self.table), FrameStatus.OK, dtype=np.uint8)
-        problems = []
-        for i in sorted(errors):
-            status[i] = errors[i].status
-            problems.append(Problem(str(self.table.frame_key[i]), FrameStatus(errors[i].status), str(errors[i])))
-        Shard(status, centers, problems).write(self.entry)
+        for i, problem in problems.items():
+            status[i] = problem.status
+        Shard(status, centers, [problems[i] for i in sorted(problems)]).write(self.entry)
         return len(self.table)
 
     def _frames(
-        self, centers: npt.NDArray[np.float64], shown: npt.NDArray[np.bool_], unread: dict[int, FrameError]
+        self, centers: npt.NDArray[np.float64], shown: npt.NDArray[np.bool_], unread: dict[int, Problem]
     ) -> Iterator[npt.NDArray[Any] | None]:
         """The depth of each frame, (H, W) mm, None if it cannot be read.
 
@@ -120,7 +115,8 @@ class ShardTask:
             try:
                 depth = self.reader.depth(str(self.table.image[i]))
             except FrameError as error:
-                unread[i] = error
+                # Not the error itself, which holds this frame in a cycle: a million of them fill the memory.
+                unread[i] = self._problem(i, str(error), FrameStatus(error.status))
                 yield None
             else:
                 centers[i] = self._center(i, depth)
@@ -141,29 +137,31 @@ class ShardTask:
             return com_iterated_xyz(depth, camera, near, far, self._cube(i))
         return mean_joint_xyz(self.table.joints_xyz[i, list(self.reader.spec.joints.scored)])
 
-    def _flaws(self, centers: npt.NDArray[np.float64], shown: npt.NDArray[np.bool_]) -> dict[int, FrameError]:
+    def _flaws(self, centers: npt.NDArray[np.float64], shown: npt.NDArray[np.bool_]) -> dict[int, Problem]:
         """What is wrong with the labels or the centre of a frame, by row; what comes first is told."""
         camera = self.reader.spec.camera
         labelled: npt.NDArray[np.bool_] = np.ones(len(self.table), dtype=np.bool_)
         if self.table.labelled:
             labelled = np.asarray(np.isfinite(self._scored()).all(axis=-1).any(axis=-1))
-        outside = {int(i): self._outside(centers[i]) for i in np.flatnonzero(~in_image(centers, camera))}
-        empty = FrameError("the box around its centre holds no depth", FrameStatus.BOX_EMPTY)
-        unlabelled = FrameError("no scored joint is labelled", FrameStatus.LABEL_INVALID)
         flaws = enumerate(self.table.flaw.tolist() if self.table.flaw is not None else [])
-        return {
-            **{int(i): empty for i in np.flatnonzero(~shown)},
-            **outside,
-            **{int(i): unlabelled for i in np.flatnonzero(~labelled)},
-            **{i: FrameError(flaw, FrameStatus.LABEL_INVALID) for i, flaw in flaws if flaw},
+        empty = ("the box around its centre holds no depth", FrameStatus.BOX_EMPTY)
+        unlabelled = ("no scored joint is labelled", FrameStatus.LABEL_INVALID)
+        found: dict[int, tuple[str, FrameStatus]] = {
+            **dict.fromkeys(np.flatnonzero(~shown).tolist(), empty),
+            **{i: self._outside(centers[i]) for i in np.flatnonzero(~in_image(centers, camera)).tolist()},
+            **dict.fromkeys(np.flatnonzero(~labelled).tolist(), unlabelled),
+            **{i: (flaw, FrameStatus.LABEL_INVALID) for i, flaw in flaws if flaw},
         }
+        return {i: self._problem(i, *what) for i, what in found.items()}
 
-    def _outside(self, center: npt.NDArray[np.float64]) -> FrameError:
+    def _problem(self, i: int, message: str, status: FrameStatus) -> Problem:
+        return Problem(str(self.table.frame_key[i]), status, message)
+
+    def _outside(self, center: npt.NDArray[np.float64]) -> tuple[str, FrameStatus]:
         """Why no box can be put around a centre."""
         if np.isfinite(center).all():
             u, v, _ = xyz_to_uvd(center, self.reader.spec.camera)
-            return FrameError(f"the centre lies at column {u:.0f}, row {v:.0f}", FrameStatus.OUTSIDE_IMAGE)
-        lack = "no label to take the centre from"
+            return f"the centre lies at column {u:.0f}, row {v:.0f}", FrameStatus.OUTSIDE_IMAGE
         if self.center.uses_depth:
-            lack = f"no depth between {self.center.near:g} and {self.center.far:g} mm"
-        return FrameError(lack, FrameStatus.OUTSIDE_IMAGE)
+            return f"no depth between {self.center.near:g} and {self.center.far:g} mm", FrameStatus.OUTSIDE_IMAGE
+        return "no label to take the centre from", FrameStatus.OUTSIDE_IMAGE
