@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.resources import files
@@ -44,7 +45,7 @@ class SyntheticReader:
         self.release = SYNTHETIC
         self.splits = self._frames.splits
         self.depth_dtype = np.dtype(np.float32 if config.name in _FRACTIONS else np.uint16)
-        self.options: Mapping[str, Any] = asdict(config)
+        self.options: Mapping[str, Any] = json.loads(json.dumps(asdict(config)))  # as a store gives them back
 
     def table(self, split: str) -> FrameTable:
         """All frames, with exact labels or with the label noise that is asked for, also where the raw tree has none."""
@@ -64,7 +65,11 @@ class SyntheticReader:
     def depth(self, image: str) -> npt.NDArray[Any]:
         """One frame, (H, W) mm of type `depth_dtype`, 0 = missing."""
         split, _, row = image.partition("/")
-        depth = self._frames.depth(split, int(row))
+        return self.frame(split, int(row))
+
+    def frame(self, split: str, row: int) -> npt.NDArray[Any]:
+        """The same by split and row."""
+        depth = self._frames.depth(split, row)
         return depth if self.depth_dtype == depth.dtype else np.rint(depth).astype(self.depth_dtype)
 
     def unlabelled(self, split: str, table: FrameTable) -> int:
@@ -79,6 +84,13 @@ class SyntheticReader:
         """What the frames are made from besides the options: the version and the hand."""
         hand = files("handbench.synth").joinpath("hand_shape_model.npz").read_bytes()
         return {"handbench": __version__, "hand_shape_model.npz": hashlib.sha256(hand).hexdigest()}
+
+    def provenance(self, center_method: str) -> dict[str, Any]:
+        """What `convert` says that all of the frames are made from, with centres of that method."""
+        raw = {name: value for split in self.splits for name, value in self.fingerprints(split).items()}
+        whole = {"splits": list(self.splits), "subjects": [], "limit": None}
+        options = {**self.options, "center_method": center_method, **whole}
+        return {"converter": self.spec.name, "options": options, "raw": raw, "synthetic": True}
 
     def facts(self) -> dict[str, Any]:
         """What the raw tree cannot say: whose hands they are, and how to make it again."""

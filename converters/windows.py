@@ -1,4 +1,4 @@
-"""A store of frames to a store of windows: one Dask task a shard, gone on with after any interruption.
+"""Frames to a store of windows: one Dask task a shard, gone on with after any interruption.
 
 docs/windows.md says what a window is and how large; `handbench.preprocess.windows` computes it.
 """
@@ -19,17 +19,16 @@ from handbench.camera import Camera
 from handbench.console import claim_output
 from handbench.converters.journal import Problem, Shard, Summary, begin, entry_path, under_construction, work
 from handbench.converters.schedule import check_scheduler
+from handbench.converters.window_plan import Frames, FrameSource, Plan, Read, SplitSource, smaller_side
 from handbench.errors import HandbenchError
 from handbench.preprocess import AugmentConfig
 from handbench.preprocess.center import box_holds_depth
-from handbench.preprocess.windows import Margin, Reach, cut_window
+from handbench.preprocess.windows import Margin, cut_window
 from handbench.store import FrameStatus, Split, Store, StoreWriter
 from handbench.store.fingerprint import fingerprint
 from handbench.store.layout import COLUMNS, WindowFacts
 from handbench.store.writer import SHARD_FRAMES, write_depth
 
-_MOST = 0.999  # share of the frames whose side is told, where the largest is much larger
-_MUCH = 1.1
 _WITHOUT_IMAGE = (FrameStatus.IMAGE_MISSING, FrameStatus.IMAGE_CORRUPT)
 
 
@@ -96,23 +95,25 @@ class WindowsSummary(Summary):
 
 @dataclass(frozen=True)
 class WindowTask:
-    """The work of one shard. It shares nothing, and can run anywhere that sees both stores.
+    """The work of one shard. It shares nothing, and can run anywhere that sees the frames and the store.
 
     Attributes:
-        source: path of the store of frames.
+        frames: reads them.
+        camera: of the frames.
         store: path of the store under construction.
         split: name of the split.
         start: first row of the shard.
         frame_key: (n,) of its frames.
         center_xyz: (n, 3) mm, camera frame; NaN = no window.
         cube: (n, 3) mm.
-        status: (n,) in the source.
+        status: (n,) before.
         origin_uv: (n, 2) of the windows.
         side: of the windows, px.
         journal: folder beside the store that says which shards are done.
     """
 
-    source: Path
+    frames: Frames
+    camera: Camera
     store: Path
     split: str
     start: int
@@ -144,103 +145,35 @@ class WindowTask:
         Shard(status, self.center_xyz, list(problems.values())).write(self.entry)
         return self.count
 
-    def _windows(self, problems: dict[int, Problem]) -> Iterator[npt.NDArray[Any]]:
-        """The window of each frame, all 0 where it has no centre or cannot be read. Fills in what was found wrong."""
-        store = Store(self.source)
-        split = store[self.split]
-        nothing = np.zeros((self.side, self.side), split.depth_dtype)
+    def _windows(self, problems: dict[int, Problem]) -> Iterator[npt.NDArray[Any] | None]:
+        """The window of each frame, None where it has no centre or cannot be read. Fills in what was found wrong."""
+        read = self.frames.open()
         for i, center in enumerate(self.center_xyz):
             if not center[2] > 0 or self.status[i] in _WITHOUT_IMAGE:  # NaN is not
-                yield nothing
+                yield None
                 continue
             key = str(self.frame_key[i])
             try:
-                depth = split.depth(self.start + i)
+                depth = read(self.start + i)
             except HandbenchError as error:
                 problems[i] = Problem(key, FrameStatus.IMAGE_CORRUPT, str(error))
-                yield nothing
+                yield None
                 continue
-            if self.status[i] == FrameStatus.OK and not box_holds_depth(depth, center, self.cube[i], store.camera):
+            if self.status[i] == FrameStatus.OK and not box_holds_depth(depth, center, self.cube[i], self.camera):
                 problems[i] = Problem(key, FrameStatus.BOX_EMPTY, "the box around its centre holds no depth")
             yield cut_window(depth, self.origin_uv[i], self.side)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The boxes of one split, and how far they reach.
+class StoreFrames:
+    """The frames of one split of a store."""
 
-    Attributes:
-        split: the split.
-        frames: how many of its frames, from the first.
-        camera: of the frames.
-        reach: of their boxes, within the margin.
-        upright: of their boxes as they are.
-    """
+    path: Path
+    split: str
 
-    split: Split
-    frames: int
-    camera: Camera
-    reach: Reach
-    upright: Reach
-
-    @classmethod
-    def of(cls, store: Store, name: str, config: WindowsConfig) -> Plan:
-        """Look at the boxes of a split.
-
-        Raises:
-            HandbenchError: if no frame has a centre, or a frame that is OK has no box.
-        """
-        split = store[name]
-        frames = min(len(split), config.limit or len(split))
-        center, cube = split.center_xyz[:frames], split.cube[:frames]
-        if not np.isfinite(center).all(axis=1).any():
-            raise HandbenchError(
-                f"{store.path}: no frame of split {name} has a centre, so there is nothing to cut windows about; "
-                "run 'handbench centers compute' or 'handbench centers import' first"
-            )
-        reasons = {
-            "a cube that is not positive": ~(cube > 0).all(axis=1),
-            "no centre": ~np.isfinite(center).all(axis=1),
-            "their centre behind the camera": center[:, 2] <= 0,
-        }
-        for reason, rows in reasons.items():
-            if (bad := np.flatnonzero(rows & split.usable[:frames])).size:
-                first = split.frame_key[bad[0]]
-                raise HandbenchError(
-                    f"{store.path}: {bad.size:,} frames of status ok have {reason}, the first {first}; "
-                    "'handbench validate' lists them"
-                )
-        of = functools.partial(Reach.of, center, cube, store.camera)
-        return cls(split, frames, store.camera, of(Margin.of(config.augment)), of(Margin()))
-
-    @property
-    def usable(self) -> npt.NDArray[np.bool_]:
-        """(n,) where the status is OK."""
-        return self.split.usable[: self.frames]
-
-    @property
-    def sides(self) -> npt.NDArray[np.int64]:
-        """The sides that usable frames need, px."""
-        return self.reach.side(self.camera)[self.usable]
-
-    def origin_uv(self, side: int) -> npt.NDArray[np.int32]:
-        """(n, 2) where windows of that side begin."""
-        return self.reach.origins(side, self.camera)
-
-    def beyond(self, side: int) -> npt.NDArray[np.intp]:
-        """The usable rows that reach beyond a window of that side."""
-        return np.flatnonzero(self.usable & ~self.reach.inside(self.origin_uv(side), side, self.camera))
-
-    def remarks(self, side: int) -> Iterator[str]:
-        """Whose hand is too near for a window of that side."""
-        near = self.beyond(side)
-        if near.size:
-            upright = self.upright.inside(self.origin_uv(side), side, self.camera)[near]
-            yield (
-                f"{self.split.name}: {near.size:,} frames reach beyond their window, the first "
-                f"{self.split.frame_key[near[0]]}: training with this margin leaves them out; "
-                f"{int(upright.sum()):,} of them hold their upright box"
-            )
+    def open(self) -> Read:
+        """What reads them."""
+        return Store(self.path)[self.split].depth
 
 
 def make_windows(source: Path, out: Path, config: WindowsConfig) -> WindowsSummary:
@@ -263,31 +196,49 @@ def make_windows(source: Path, out: Path, config: WindowsConfig) -> WindowsSumma
             is being written.
         Interrupted: on Ctrl-C; what is done so far is kept for `resume`.
     """
-    store = _frames_of(source, out, config.overwrite)
-    plans = {name: Plan.of(store, name, config) for name in store.splits}
-    side = config.side or max(int(plan.sides.max(initial=1)) for plan in plans.values())
-    beyond = {name: len(plan.beyond(side)) for name, plan in plans.items()}
-    facts = WindowFacts(side, Margin.of(config.augment).to_dict(), beyond)
-    provenance = _provenance(store, config, facts)
-    frames = {name: plan.frames for name, plan in plans.items()}
-    summary = WindowsSummary(out, frames, side=side, image=(store.camera.height, store.camera.width))
+    return cut_windows(_store_source(_frames_of(source, out, config.overwrite), config.limit), out, config)
+
+
+def cut_windows(source: FrameSource, out: Path, config: WindowsConfig) -> WindowsSummary:
+    """Cut a window out of every frame of a source; what `make_windows` does, whatever the frames come from.
+
+    Args:
+        source: the frames that are asked for; `config.limit` is not looked at.
+        out: the store to make.
+        config: options.
+
+    Returns:
+        As `make_windows`.
+
+    Raises:
+        HandbenchError: if the output exists or is being written, or something cannot be written.
+        Interrupted: on Ctrl-C; what is done so far is kept for `resume`.
+    """
+    claim_output(out, config.overwrite)
+    margin, camera = Margin.of(config.augment), source.camera
+    plans = [Plan.of(split, camera, margin) for split in source.splits]
+    side = config.side or max(int(plan.sides.max(initial=1)) for plan in plans)
+    facts = WindowFacts(side, margin.to_dict(), {plan.split.name: len(plan.beyond(side)) for plan in plans})
+    provenance = {**source.provenance, "windows": {**source.origin, "side": side, "margin": facts.margin}}
+    frames = {split.name: len(split) for split in source.splits}
+    summary = WindowsSummary(out, frames, side=side, image=(camera.height, camera.width))
     with under_construction(out, config.resume, config.overwrite) as (partial, journal):
-        make = functools.partial(_skeleton, store=store, frames=frames, facts=facts, provenance=provenance)
-        writer = begin(partial, make, provenance, store.codec, frames)
-        tasks = {name: _tasks(store, partial, plan, side, journal) for name, plan in plans.items()}
-        every = [task for some in tasks.values() for task in some]
-        work(every, journal, f"windows {store.spec.name}", config.scheduler, config.workers)
-        for name, plan in plans.items():
-            outcome = summary.gather(task.entry for task in tasks[name])
-            attributes = {column: plan.split.attributes(column) for column in _tables(plan)}
-            writer.write_columns(name, _columns(plan, side, outcome), attributes)
+        make = functools.partial(_skeleton, source=source, facts=facts, provenance=provenance)
+        writer = begin(partial, make, provenance, source.codec, frames)
+        tasks = [_tasks(plan, partial, side, journal) for plan in plans]
+        every = [task for some in tasks for task in some]
+        work(every, journal, f"windows {source.spec.name}", config.scheduler, config.workers)
+        for plan, some in zip(plans, tasks, strict=True):
+            outcome, split = summary.gather(task.entry for task in some), plan.split
+            columns = {**split.columns, "origin_uv": plan.origin_uv(side), "status": outcome.status}
+            writer.write_columns(split.name, columns, split.attributes)
             summary.remarks += plan.remarks(side)
-            summary.known.update(map(FrameStatus, plan.split.status[: plan.frames][~plan.usable].tolist()))
+            summary.known.update(map(FrameStatus, split.status[~split.usable].tolist()))
         writer.finish()
     if config.side is None:
-        summary.remarks += _smaller_side(np.concatenate([plan.sides for plan in plans.values()]), side)
-    if side**2 >= store.camera.width * store.camera.height:
-        summary.remarks.append(f"windows of {side} px are no smaller than the frames: train on {source} itself")
+        summary.remarks += smaller_side(np.concatenate([plan.sides for plan in plans]), side)
+    if side**2 >= camera.width * camera.height:
+        summary.remarks.append(f"windows of {side} px are no smaller than the frames: {source.whole}")
     return summary
 
 
@@ -307,48 +258,69 @@ def _frames_of(source: Path, out: Path, overwrite: bool) -> Store:
     return store
 
 
-def _skeleton(
-    path: Path, store: Store, frames: Mapping[str, int], facts: WindowFacts, provenance: Mapping[str, Any]
-) -> None:
+def _store_source(store: Store, limit: int | None) -> FrameSource:
+    """A store of frames, or the first frames of each split.
+
+    Raises:
+        HandbenchError: if no frame of a split has a centre, or a frame that is OK has no box.
+    """
+    provenance = store.provenance
+    if limit is not None:
+        options = provenance.get("options", {})
+        provenance = {**provenance, "options": {**options, "limit": min(limit, options.get("limit") or limit)}}
+    splits = tuple(_split_source(store, store[name], limit) for name in store.splits)
+    for split in splits:
+        _check_boxes(store.path, split)
+    origin = {"source": store.path.name, "sha256": fingerprint(store.path), "limit": limit}
+    whole = f"train on {store.path} itself"
+    return FrameSource(store.spec, store.camera, store.release, store.codec, provenance, origin, whole, splits)
+
+
+def _split_source(store: Store, split: Split, limit: int | None) -> SplitSource:
+    tables = {name: getattr(split, name) for name in COLUMNS if name != "origin_uv"}
+    columns = {name: table[:limit] for name, table in tables.items() if table is not None}
+    attributes = {name: split.attributes(name) for name in columns}
+    return SplitSource(split.name, columns, attributes, StoreFrames(store.path, split.name), split.depth_dtype)
+
+
+def _check_boxes(path: Path, split: SplitSource) -> None:
+    """Refuse frames that no window can be cut out of.
+
+    Raises:
+        HandbenchError: if no frame has a centre, or a frame that is OK has no box.
+    """
+    center, cube = split.columns["center_xyz"], split.columns["cube"]
+    there = np.isfinite(center).all(axis=1)
+    if not there.any():
+        raise HandbenchError(
+            f"{path}: no frame of split {split.name} has a centre, so there is nothing to cut windows about; "
+            "run 'handbench centers compute' or 'handbench centers import' first"
+        )
+    reasons = {
+        "a cube that is not positive": ~(cube > 0).all(axis=1),
+        "no centre": ~there,
+        "their centre behind the camera": center[:, 2] <= 0,
+    }
+    for reason, rows in reasons.items():
+        if (bad := np.flatnonzero(rows & split.usable)).size:
+            raise HandbenchError(
+                f"{path}: {bad.size:,} frames of status ok have {reason}, the first {split.frame_key[bad[0]]}; "
+                "'handbench validate' lists them"
+            )
+
+
+def _skeleton(path: Path, source: FrameSource, facts: WindowFacts, provenance: Mapping[str, Any]) -> None:
     """A new store of windows with its splits, still empty."""
-    writer = StoreWriter(path, store.spec, store.camera, store.release, provenance, store.codec, facts)
-    for name, count in frames.items():
-        writer.create_split(name, count, (facts.side, facts.side), store[name].depth_dtype)
+    writer = StoreWriter(path, source.spec, source.camera, source.release, provenance, source.codec, facts)
+    for split in source.splits:
+        writer.create_split(split.name, len(split), (facts.side, facts.side), split.dtype)
 
 
-def _tasks(store: Store, partial: Path, plan: Plan, side: int, journal: Path) -> list[WindowTask]:
+def _tasks(plan: Plan, partial: Path, side: int, journal: Path) -> list[WindowTask]:
     split, origin, tasks = plan.split, plan.origin_uv(side), []
-    for start in range(0, plan.frames, SHARD_FRAMES):
-        rows = slice(start, min(start + SHARD_FRAMES, plan.frames))
-        center, cube = split.center_xyz[rows].astype(np.float64), split.cube[rows].astype(np.float64)
+    for start in range(0, len(split), SHARD_FRAMES):
+        rows = slice(start, start + SHARD_FRAMES)
+        center, cube = (split.columns[name][rows].astype(np.float64) for name in ("center_xyz", "cube"))
         some = split.frame_key[rows], center, cube, split.status[rows], origin[rows]
-        tasks.append(WindowTask(store.path, partial, split.name, start, *some, side, journal))
+        tasks.append(WindowTask(split.frames, plan.camera, partial, split.name, start, *some, side, journal))
     return tasks
-
-
-def _tables(plan: Plan) -> dict[str, npt.NDArray[Any]]:
-    """The tables of a split in the source."""
-    tables = {name: getattr(plan.split, name) for name in COLUMNS if name != "origin_uv"}
-    return {name: table[: plan.frames] for name, table in tables.items() if table is not None}
-
-
-def _columns(plan: Plan, side: int, outcome: Shard) -> dict[str, npt.NDArray[Any]]:
-    """Those tables, with the origins, and with the status as it was found."""
-    return {**_tables(plan), "origin_uv": plan.origin_uv(side), "status": outcome.status}
-
-
-def _provenance(store: Store, config: WindowsConfig, facts: WindowFacts) -> dict[str, Any]:
-    """What the source was made from, and what was made of it."""
-    made = {"source": store.path.name, "sha256": fingerprint(store.path), "side": facts.side, "margin": facts.margin}
-    provenance = {**store.provenance, "windows": {**made, "limit": config.limit}}
-    if config.limit is not None:
-        options = store.provenance.get("options", {})
-        provenance["options"] = {**options, "limit": min(config.limit, options.get("limit") or config.limit)}
-    return provenance
-
-
-def _smaller_side(sides: npt.NDArray[np.int64], side: int) -> Iterator[str]:
-    """Whether a few near hands make all windows large."""
-    most = int(np.quantile(sides, _MOST, method="inverted_cdf")) if sides.size else side
-    if side > most * _MUCH:
-        yield f"a few hands are near: --side {most} would hold {_MOST:.1%} of the frames, {side} px hold them all"

@@ -94,6 +94,15 @@ def test_direct_makes_the_store_that_the_raw_tree_makes(name: str, trees: Path, 
         assert (direct[split].status == 0).all()
 
 
+def test_distances_go_into_a_store(tmp_path: Path) -> None:
+    arguments = ("--frames", "3", "--direct", "--distance", "600", "650")
+    result = run("synth", "nyu", tmp_path / "near.zarr", *arguments)
+    assert result.exit_code == 0, result.output
+    store = Store(tmp_path / "near.zarr")
+    assert store.provenance["options"]["distance_mm"] == [600.0, 650.0]
+    assert (abs(store["train"].center_xyz[:, 2] - 625) < 100).all()
+
+
 def test_hands17_keeps_the_truth_of_its_test_split_for_seen_and_unseen_hands(trees: Path, tmp_path: Path) -> None:
     reader = open_raw("hands17", trees / "hands17")
     with np.load(trees / "hands17" / "truth.npz") as truth:

