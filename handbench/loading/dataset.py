@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import Dataset, get_worker_info
 
 from handbench.loading.order import Key
-from handbench.loading.samples import Labels, Recipe, Rows, croppable_rows, plan
+from handbench.loading.samples import Labels, Points, Recipe, Rows, croppable_rows, plan
 from handbench.preprocess import AugmentConfig
 from handbench.store import Split, Store
 from handbench.store.windows import check_margin
@@ -64,6 +64,8 @@ class HandDataset(Dataset[Sample]):
         seed: of the random boxes, which depend on (seed, epoch, row) alone: not on workers, order or history.
         cache: keep every frame or window in memory after its first read, in every worker.
         dtype: of the depth: float32, float16 or bfloat16.
+        center_xyz: (N, 3) mm, camera frame: centres of all frames of the split, in place of the store's; where the store
+            holds windows, the boxes about those of `rows` must lie inside them (`croppable_rows`).
 
     Attributes:
         rows: (n,) of the split.
@@ -83,14 +85,15 @@ class HandDataset(Dataset[Sample]):
         seed: int = 0,
         cache: bool = False,
         dtype: torch.dtype = torch.float32,
+        center_xyz: Points | None = None,
     ) -> None:
         opened = Store(store)
         check_margin(opened, augment)
         self._store, self._name, self._dtype = store, split, dtype
         self._split: Split | None = opened[split]
-        self.rows = croppable_rows(opened, self._split, augment) if rows is None else rows
+        self.rows = croppable_rows(opened, self._split, augment, center_xyz) if rows is None else rows
         self.shard_frames = shard_frames(len(self._split))
-        self._labels = Labels.of(opened, self._split, self.rows)
+        self._labels = Labels.of(opened, self._split, self.rows, center_xyz)
         self._recipe = Recipe(size, augment, seed)
         self._epoch = _shared_zero()
         self._windows: dict[int, npt.NDArray[Any]] | None = {} if cache else None

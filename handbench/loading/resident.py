@@ -14,7 +14,7 @@ import torch
 
 from handbench.loading.dataset import Sample
 from handbench.loading.order import EpochOrder
-from handbench.loading.samples import Labels, Recipe, Rows, croppable_rows, plan
+from handbench.loading.samples import Labels, Points, Recipe, Rows, croppable_rows, plan
 from handbench.preprocess import AugmentConfig
 from handbench.preprocess.torch_crop import crop_tensor, to_device
 from handbench.preprocess.windows import Margin, Reach, cut_window
@@ -48,6 +48,8 @@ class ResidentBatches:
         dtype: of the depth: float32, float16 or bfloat16.
         threads: for cropping on a CPU, where OpenCV has threads of its own: more than one pays with noise, drop-out
             and occluders only.
+        center_xyz: (N, 3) mm, camera frame: centres of all frames of the split, in place of the store's; where the store
+            holds windows, the boxes about those of `rows` must lie inside them (`croppable_rows`).
 
     Attributes:
         rows: (n,) of the split.
@@ -72,17 +74,18 @@ class ResidentBatches:
         device: torch.device = _CPU,
         dtype: torch.dtype = torch.float32,
         threads: int = 1,
+        center_xyz: Points | None = None,
     ) -> None:
         opened = Store(store)
         check_margin(opened, augment)
         frames = opened[split]
-        self.rows = croppable_rows(opened, frames, augment) if rows is None else rows
+        self.rows = croppable_rows(opened, frames, augment, center_xyz) if rows is None else rows
         self.epoch = 0
         self._batch_size, self._drop_last, self._dtype = batch_size, drop_last, dtype
         self._threads = threads
         self._recipe = Recipe(size, augment, seed)
         self._order = EpochOrder(self.rows, seed) if shuffle else None
-        labels = Labels.of(opened, frames, self.rows)
+        labels = Labels.of(opened, frames, self.rows, center_xyz)
         side = opened.windows.side if opened.windows else None
         if side is None:
             labels, side = _smaller(labels, augment, max(frames.image))

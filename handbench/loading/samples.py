@@ -16,6 +16,7 @@ from handbench.store import Split, Store
 from handbench.store.windows import covered_rows
 
 Rows = npt.NDArray[np.int64]
+Points = npt.NDArray[np.floating]
 HANDS = {"right": 1, "left": -1}
 """What `hand` of a sample is; 0 where the data set has both or does not say."""
 
@@ -45,7 +46,7 @@ class Labels:
         row: (n,) of the split.
         frame_key: (n,) names.
         joints_xyz: (n, J, 3) mm, scored joints; NaN = not labelled.
-        box: of the store, upright, float64.
+        box: upright, float64.
         origin_uv: (n, 2) where the windows begin in the frame.
     """
 
@@ -58,12 +59,13 @@ class Labels:
     origin_uv: npt.NDArray[np.int32]
 
     @classmethod
-    def of(cls, store: Store, split: Split, rows: Rows) -> Labels:
-        """Read them."""
+    def of(cls, store: Store, split: Split, rows: Rows, center_xyz: Points | None = None) -> Labels:
+        """Read them; `center_xyz` (N, 3) mm takes the place of the split's centres."""
         scored = list(store.spec.joints.scored)
         hand = HANDS.get(store.spec.handedness, 0)
         origin_uv, joints_xyz = split.origin_uv[rows], split.joints_xyz[rows][:, scored]
-        return cls(store.camera, hand, rows, split.frame_key[rows], joints_xyz, stored_box(split, rows), origin_uv)
+        box = stored_box(split, rows, center_xyz)
+        return cls(store.camera, hand, rows, split.frame_key[rows], joints_xyz, box, origin_uv)
 
     def __len__(self) -> int:
         return len(self.row)
@@ -132,17 +134,21 @@ def plan(labels: Labels, at: Rows, recipe: Recipe, epoch: int) -> Batch:
     return Batch(crop, tables)
 
 
-def croppable_rows(store: Store, split: Split, augment: AugmentConfig | None = None) -> Rows:
+def croppable_rows(
+    store: Store, split: Split, augment: AugmentConfig | None = None, center_xyz: Points | None = None
+) -> Rows:
     """Rows whose frame is good, whose centre lies in front of the camera, and whose window holds every crop of it.
 
     Args:
         store: of windows or of whole frames.
         split: of the store.
         augment: ranges of the augmentation; None = the upright box alone.
+        center_xyz: (N, 3) mm, camera frame, centres in place of the split's; NaN = none.
     """
-    return np.flatnonzero(split.usable & covered_rows(store, split, augment))
+    return np.flatnonzero(split.usable & covered_rows(store, split, augment, center_xyz))
 
 
-def stored_box(split: Split, rows: Rows) -> HandBox[npt.NDArray[Any]]:
-    """The boxes of the store, upright, float64, a batch."""
-    return HandBox.upright(split.center_xyz[rows].astype(np.float64), split.cube[rows].astype(np.float64))
+def stored_box(split: Split, rows: Rows, center_xyz: Points | None = None) -> HandBox[npt.NDArray[Any]]:
+    """The boxes of the store, upright, float64, a batch; `center_xyz` (N, 3) mm takes the place of its centres."""
+    center_xyz = split.center_xyz if center_xyz is None else center_xyz
+    return HandBox.upright(center_xyz[rows].astype(np.float64), split.cube[rows].astype(np.float64))

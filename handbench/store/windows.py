@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -31,7 +33,9 @@ def check_margin(store: Store, augment: AugmentConfig | None) -> None:
         )
 
 
-def covered_rows(store: Store, split: Split, augment: AugmentConfig | None) -> npt.NDArray[np.bool_]:
+def covered_rows(
+    store: Store, split: Split, augment: AugmentConfig | None, center_xyz: npt.NDArray[Any] | None = None
+) -> npt.NDArray[np.bool_]:
     """Which frames hold all that an augmentation can reach, so that no crop of them is refused.
 
     Hands so near that their box exceeds the window are those that it leaves out; with `augment` None, the upright box,
@@ -41,6 +45,7 @@ def covered_rows(store: Store, split: Split, augment: AugmentConfig | None) -> n
         store: of windows or of whole frames.
         split: of the store.
         augment: ranges of the augmentation; None = none.
+        center_xyz: (N, 3) mm, camera frame, centres in place of the store's; NaN = none.
 
     Returns:
         (N,) False also where a frame has no centre in front of the camera; whatever the status is.
@@ -49,7 +54,8 @@ def covered_rows(store: Store, split: Split, augment: AugmentConfig | None) -> n
         HandbenchError: if the windows were made for less (`check_margin`).
     """
     check_margin(store, augment)
-    reach = Reach.of(split.center_xyz, split.cube, store.camera, Margin.of(augment))
+    center_xyz = split.center_xyz if center_xyz is None else center_xyz
+    reach = Reach.of(center_xyz, split.cube, store.camera, Margin.of(augment))
     if store.windows is None:
         return np.asarray(np.isfinite(reach.middle).all(axis=1))
     return reach.inside(split.origin_uv, store.windows.side, store.camera)
