@@ -105,7 +105,7 @@ class Hands17Reader:
             subject=nothing if subject is None else subject,
             sequence=nothing,
             view=np.ones(len(names), dtype=np.uint8),
-            joints_xyz=_joints(numbers) if labelled else np.full((len(names), joints, 3), np.nan, dtype=np.float32),
+            joints_xyz=_joints(numbers) if labelled else _no_joints(len(names), joints),
             labelled=labelled,
             bbox=None if labelled else self._boxes(numbers),
         )
@@ -238,10 +238,20 @@ class Hands17Writer:
             raise HandbenchError(f"{path} cannot be written")
 
 
-def image_names(split: str, frame_key: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
-    """Where the images of frames lie in the tree: train/image_D00000001 is training/images/image_D00000001.png."""
-    folder = LAYOUTS[split].images
-    return np.array([f"{folder}/{key.removeprefix(f'{split}/')}{_SUFFIX}" for key in frame_key.tolist()], dtype=np.str_)
+def _no_joints(frames: int, joints: int) -> npt.NDArray[np.float32]:
+    """(N, J, 3) of NaN that take no memory."""
+    return np.broadcast_to(np.float32(np.nan), (frames, joints, 3))
+
+
+def image_names(split: str, frame_key: npt.NDArray[np.str_]) -> npt.NDArray[Any]:
+    """Where the images of frames lie in the tree: train/image_D00000001 is training/images/image_D00000001.png.
+
+    Of variable length: a million names of four bytes a letter would take a sixth of the memory of a conversion.
+    """
+    folder, names = LAYOUTS[split].images, np.empty(len(frame_key), dtype=np.dtypes.StringDType())
+    for row, key in enumerate(frame_key):
+        names[row] = f"{folder}/{key.removeprefix(f'{split}/')}{_SUFFIX}"
+    return names
 
 
 def bbox_form_of(boxes: npt.NDArray[Any], width: int, height: int) -> str:

@@ -41,7 +41,7 @@ class FrameTable:
     """What a raw tree says of the frames of one split before a single image is read.
 
     Attributes:
-        image: (N,) where each frame's image is, relative to the raw tree, with "/"; what a reader's `depth` takes.
+        image: (N,) text: where the images are, relative to the raw tree, with "/"; what a reader's `depth` takes.
         frame_key: (N,) stable names such as "test/1/0000001"; predictions are joined by them.
         subject: (N,) names of subjects; "" where the data set does not tell.
         sequence: (N,) names of sequences; "" where there are none.
@@ -56,7 +56,7 @@ class FrameTable:
         ShapeError: if the columns differ in length.
     """
 
-    image: npt.NDArray[np.str_]
+    image: npt.NDArray[Any]
     frame_key: npt.NDArray[np.str_]
     subject: npt.NDArray[np.str_]
     sequence: npt.NDArray[np.str_]
