@@ -30,6 +30,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("handbench.converters.store_commands:export", "Write a store as raw tree, HDF5 or label text."),
     "centers": ("handbench.converters.centers_command:centers", "Replace the hand centres of a store."),
     "windows": ("handbench.converters.windows_command:windows", "Cut the frames of a store to windows for training."),
+    "train-localizer": ("handbench.srn.localize_command:train_localizer", "Train a network that finds the hand."),
+    "localize": ("handbench.srn.localize_command:localize", "Replace the centres of a store by those of a network."),
     "train": ("handbench.srn.command:train", "Train SRN on a store."),
     "predict": ("handbench.srn.command:predict", "Predict the joints of every frame of a store."),
     "model": ("handbench.srn.model_command:model", "Say what a network is and costs; take one in from elsewhere."),
@@ -41,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("handbench.eval.compare_command:compare", "Say whether one method is better, and how sure that is."),
     "audit": ("handbench.eval.audit_command:audit", "Find labels that are wrong."),
     "results": ("handbench.eval.results_command:results", "Print what papers have published."),
+    "ablation": ("handbench.eval.ablation_command:ablation", "Train, score and print a table of the SRN paper."),
     "plot": ("handbench.plots.command:plot", "Draw the figures of a paper from scores files."),
 }
 

@@ -104,8 +104,10 @@ def experiment(name: str) -> Experiment:
     if name not in experiment_names():
         raise HandbenchError(f"unknown experiment {name!r}; there are {', '.join(experiment_names())}")
     table = _read(name)
-    rows = tuple(ExperimentRow(row["name"], row["title"], _flat(row.get("set", {}))) for row in table["row"])
-    return Experiment(name, table["title"], table["base"], _flat(table.get("set", {})), table["reference"], rows)
+    rows = tuple(ExperimentRow(row["name"], row["title"], flat_settings(row.get("set", {}))) for row in table["row"])
+    return Experiment(
+        name, table["title"], table["base"], flat_settings(table.get("set", {})), table["reference"], rows
+    )
 
 
 def preset_names() -> tuple[str, ...]:
@@ -151,15 +153,16 @@ def _read(name: str) -> dict[str, Any]:
     return tomllib.loads((files(__name__) / f"{name}.toml").read_text(encoding="utf-8"))
 
 
-def _flat(table: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+def flat_settings(table: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """Nested tables as "table.key" to value; `where` is put before every key."""
     flat: dict[str, Any] = {}
     for key, value in table.items():
-        flat |= _flat(value, f"{where}{key}.") if isinstance(value, Mapping) else {f"{where}{key}": value}
+        flat |= flat_settings(value, f"{where}{key}.") if isinstance(value, Mapping) else {f"{where}{key}": value}
     return flat
 
 
 def _nested(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The inverse of `_flat`."""
+    """The inverse of `flat_settings`."""
     table: dict[str, Any] = {}
     for key, value in settings.items():
         *path, last = key.split(".")
