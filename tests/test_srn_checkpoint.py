@@ -55,7 +55,7 @@ def test_damaged_and_foreign_files_are_one_line(saved: tuple[Path, SRN], tmp_pat
     cut.write_bytes(path.read_bytes()[:100_000])
     text.write_text("not weights")
     save_file({"x": torch.zeros(3)}, foreign)
-    newer = _altered(path, tmp_path / "newer.safetensors", format=2)
+    newer = _altered(path, tmp_path / "newer.safetensors", format=3)
     unknown = _altered(path, tmp_path / "unknown.safetensors", colour="red")
     config = {**CARD.to_dict()["config"], "optim": {"lr": "fast"}}
     bad_config = _altered(path, tmp_path / "config.safetensors", config=config)
@@ -65,7 +65,7 @@ def test_damaged_and_foreign_files_are_one_line(saved: tuple[Path, SRN], tmp_pat
         (cut, "cut.safetensors is damaged or not a safetensors file"),
         (text, "text.safetensors is damaged or not a safetensors file"),
         (foreign, "foreign.safetensors holds weights but no card"),
-        (newer, "has format 2, this handbench reads up to 1"),
+        (newer, "has format 3, this handbench reads up to 2"),
         (unknown, "unknown.safetensors: the card is damaged"),
         (bad_config, "optim.lr is 'fast', it must be a number"),
         (more_joints, "the weights are not those of the model that the card describes"),

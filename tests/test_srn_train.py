@@ -22,12 +22,16 @@ from handbench.srn.checkpoint import load_checkpoint, read_card
 from handbench.srn.config import TrainConfig, load_config
 from handbench.srn.loss import stage_losses
 from handbench.srn.run import Epoch, RunFolder
-from handbench.srn.train import best_epoch, start, step_through, train
+from handbench.srn.steps import Learner
+from handbench.srn.train import best_epoch, train
 from handbench.store import Store
 from tests.tiny_store import write_tiny_store
 
 CPU = torch.device("cpu")
-SMALL = ("model.stages=1", "model.crop_size=64", "optim.batch_size=8", "optim.epochs=2", "data.cache=true")
+SMALL = (
+    *("model.backbone=small", "model.stages=1", "model.crop_size=48"),
+    *("optim.batch_size=8", "optim.epochs=2", "data.cache=true"),
+)
 
 
 def small(*sets: str) -> TrainConfig:
@@ -97,10 +101,10 @@ def test_stopping_in_the_middle_of_an_epoch_leaves_a_run_to_go_on_with(
         return losses(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr("handbench.srn.train.stage_losses", interrupt)
+        patch.setattr("handbench.srn.steps.stage_losses", interrupt)
         result = call("train", store, "--out", out, "--device", "cpu", *set_options(*SMALL))
     assert result.exit_code == 130
-    assert "--resume` goes on" in result.stderr
+    assert "--resume goes on after the last whole epoch" in result.stderr
     assert read_card(out / "last.safetensors").epoch == 1
     assert call("train", store, "--out", out, "--device", "cpu", "--resume").exit_code == 0
     expected, found = weights(run), weights(out)
@@ -111,13 +115,13 @@ def test_stopping_in_the_middle_of_an_epoch_leaves_a_run_to_go_on_with(
 def test_one_batch_is_learnt_by_heart(store: Path) -> None:
     """Eight hands turned at random, to a third of the loss of their mean pose: that takes looking at the images."""
     config = small("optim.lr=0.03")
-    frames = HandDataset(store, "train", 64, augment=config.augment)
+    frames = HandDataset(store, "train", 48, augment=config.augment)
     batch = torch.utils.data.default_collate([frames[1, place] for place in range(8)])
     mean_pose = batch["target"].mean(dim=0).expand(8, -1, -1)
-    training = start(config, 14, CPU)
+    learner = Learner.start(config, 14, CPU)
+    learner.model.train()
     for _ in range(50):
-        (loss,), bad = step_through(training, [batch], config.optim, 1, len(batch["depth"]), CPU, lambda count: None)
-        assert bad is None
+        (loss,) = learner.step(batch, config.optim.lr)
     assert loss < 0.4 * stage_losses([mean_pose], batch["target"]).item()
 
 
@@ -203,8 +207,13 @@ def test_resume_refuses_another_run_than_the_one_that_began(store: Path, run: Pa
     other = write_tiny_store(tmp_path / "other.zarr", seed=9)
     resume = ("--out", run, "--resume", "--device", "cpu")
     refused(call("train", store, "--out", tmp_path, "--resume"), "is not the folder of a run; leave out --resume")
-    refused(call("train", store, *resume, "--preset", "quick"), "leave out --preset")
-    refused(call("train", store, *resume, "--set", "optim.lr=1"), "cannot change optim.lr, only optim.epochs")
+    refused(
+        call("train", store, *resume, "--preset", "quick"), 'is a run with model.backbone = "small", not "resnet18"; '
+    )
+    refused(
+        call("train", store, *resume, "--set", "optim.lr=1"),
+        "is a run with optim.lr = 0.3, not 1.0: --resume cannot change that, only optim.epochs",
+    )
     refused(call("train", other, *resume), "was trained on another store")
     assert read_card(run / "last.safetensors").epoch == 2
 

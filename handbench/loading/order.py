@@ -55,3 +55,46 @@ class EpochOrder(Sampler[Key]):
         shards, which = np.unique(shard, return_inverse=True)
         turn = rng.permutation(len(shards))[which] // self._buffer  # when the shard of each row comes
         return np.lexsort((rng.random(len(self._rows)), turn))
+
+
+class BatchOrder(Sampler[list[Key]]):
+    """An epoch in batches; where several processes train together, each gets its share of every batch.
+
+    All processes take as many steps, and no frame is left out: the last batch is as large as what is left, and a
+    process for which nothing is left gets its first frame, to be counted with a weight of 0 (`share_of`).
+
+    Args:
+        order: of the epoch.
+        batch_size: frames in a batch, of all processes together.
+        rank: number of this process, from 0.
+        processes: how many there are.
+
+    Attributes:
+        order: as given.
+        first_step: batches of the epoch to pass over, which have been trained on already; 0 at first.
+
+    Raises:
+        HandbenchError: if a batch has fewer frames than there are processes.
+    """
+
+    def __init__(self, order: EpochOrder, batch_size: int, rank: int = 0, processes: int = 1) -> None:
+        if batch_size < processes:
+            raise HandbenchError(
+                f"optim.batch_size is {batch_size}, which is less than a frame for each of {processes} processes"
+            )
+        self.order, self.first_step = order, 0
+        self._batch_size, self._rank, self._processes = batch_size, rank, processes
+
+    def __len__(self) -> int:
+        return max(0, -(-len(self.order) // self._batch_size) - self.first_step)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        keys = list(self.order)
+        for start in range(self.first_step * self._batch_size, len(keys), self._batch_size):
+            batch = keys[start : start + self._batch_size]
+            yield batch[self._rank :: self._processes] or batch[:1]
+
+    def share_of(self, step: int) -> tuple[int, int]:
+        """Frames of this process, and of all together, in a batch; `step` counts from 0."""
+        together = min(self._batch_size, len(self.order) - step * self._batch_size)
+        return len(range(self._rank, together, self._processes)), together

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
-from handbench import __version__
 from handbench.console import whole_or_nothing, without_nan
 from handbench.errors import HandbenchError
 from handbench.srn.config import TrainConfig, config_from_dict, config_to_dict
+from handbench.srn.facts import versions
 from handbench.srn.model import PoseNetwork, build_model
 
-FORMAT = 1
+FORMAT = 2
 _CARD_KEY = "handbench"  # of the metadata of the file
 
 
@@ -34,7 +35,13 @@ class Card:
         store: provenance of the store that it was trained on.
         epoch: epochs that the weights have seen.
         validation_error_mm: mean error on the held-out training frames; None without such frames.
-        version: handbench that wrote it.
+        epoch_rule: how the epoch was chosen, one of `conditions.EPOCH_RULES`; None = nobody says.
+        fingerprint: SHA-256 of the tables of that store (`store.fingerprint`); None = nobody says.
+        center_method: of the centres of the training frames; None = nobody says.
+        cube_rule: the sides of their cubes, as text; None = nobody says.
+        localizer: "name" and "sha256" of the localiser whose centres its crops were or are to be made around
+            (`data.localization`); None = none.
+        versions: of handbench, libraries and Python that wrote it, by name.
     """
 
     config: TrainConfig
@@ -43,7 +50,12 @@ class Card:
     store: Mapping[str, Any]
     epoch: int
     validation_error_mm: float | None
-    version: str = __version__
+    epoch_rule: str | None = None
+    fingerprint: str | None = None
+    center_method: str | None = None
+    cube_rule: str | None = None
+    localizer: Mapping[str, str] | None = None
+    versions: Mapping[str, str] = field(default_factory=versions)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` is its inverse."""
@@ -63,6 +75,8 @@ class Card:
             raise HandbenchError(f"the card has format {found}, this handbench reads up to {FORMAT}: upgrade handbench")
         try:
             values = {key: value for key, value in table.items() if key != "format"}
+            if "version" in values:  # format 1
+                values["versions"] = {"handbench": values.pop("version")}
             config, joints = config_from_dict(values["config"]), tuple(map(str, values["joints"]))
             return cls(**{**values, "config": config, "joints": joints})
         except (KeyError, TypeError, AttributeError) as error:
@@ -114,6 +128,12 @@ def load_checkpoint(path: Path, device: torch.device) -> tuple[PoseNetwork, Card
     except RuntimeError as error:
         raise HandbenchError(f"{path}: the weights are not those of the model that the card describes") from error
     return model.to(device).eval(), card
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def require_joints(card: Card, joints: tuple[str, ...], dataset: str, path: Path) -> None:

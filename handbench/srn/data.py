@@ -5,21 +5,22 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
 from handbench.errors import HandbenchError
-from handbench.loading import EpochOrder, HandDataset, Sample, croppable_rows
+from handbench.loading import BatchOrder, HandDataset, Sample, croppable_rows
 from handbench.preprocess import AugmentConfig
 from handbench.srn.config import DataConfig, TrainConfig
+from handbench.srn.stopping import leave_signals_to_the_main_process
 from handbench.store import Split, Store
 
 Rows = npt.NDArray[np.int64]
 
 
 def batches(
-    frames: HandDataset, order: EpochOrder | None, batch_size: int, workers: int, device: torch.device
+    frames: HandDataset, order: BatchOrder | None, batch_size: int, workers: int, device: torch.device
 ) -> DataLoader[Sample]:
-    """A stock loader; without an order it is that of the rows.
+    """A stock loader; without an order, which has batches of its own, it is that of the rows.
 
     Workers start afresh (forkserver, or spawn where there is none), so no thread is ever forked.
     """
@@ -28,8 +29,8 @@ def batches(
         context = "forkserver" if "forkserver" in torch.multiprocessing.get_all_start_methods() else "spawn"
     return DataLoader(
         frames,
-        batch_size=batch_size,
-        sampler=order,
+        batch_sampler=BatchSampler(SequentialSampler(frames), batch_size, False) if order is None else order,
+        worker_init_fn=leave_signals_to_the_main_process,
         num_workers=workers,
         multiprocessing_context=context,
         persistent_workers=workers > 0,

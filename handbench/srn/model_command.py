@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,6 @@ from handbench.srn.command import require_train_extra
 
 if TYPE_CHECKING:
     from handbench.srn.checkpoint import Card
-    from handbench.srn.config import ModelConfig
 
 
 @click.group()
@@ -33,25 +33,24 @@ def info(checkpoint: Path | None, preset: str | None, joints: int, as_json: bool
     """
     require_train_extra()
     from handbench.srn.checkpoint import read_card
-    from handbench.srn.config import load_config
+    from handbench.srn.config import config_to_dict, load_config
     from handbench.srn.cost import cost_of
 
     if (checkpoint is None) == (preset is None):
         raise HandbenchError("name a checkpoint file or a --preset, one of them")
     if checkpoint is not None:
         card = read_card(checkpoint)
-        config, count, facts = card.config.model, len(card.joints), _facts(card)
+        config, count, facts = card.config, len(card.joints), _facts(card)
     else:
-        config, count, facts = load_config(preset=preset).model, joints, {"preset": preset}
-    cost = cost_of(config, count)
-    table = {**facts, "joints": count, "model": _model(config), "parameters": cost.parameters, "flops": cost.flops}
+        config, count, facts = load_config(preset=preset), joints, {"preset": preset}
+    cost = cost_of(config.model, count)
+    costs = {"joints": count, "parameters": cost.parameters, "flops": cost.flops}
+    table = {**facts, **costs, **config_to_dict(config)}
     if as_json:
         echo_json(table)
         return
     for name, value in table.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{key} {inner}" for key, inner in value.items())
-        click.echo(f"{name:20} {value:,}" if isinstance(value, int) else f"{name:20} {value}")
+        click.echo(f"{name:20} {_text(value)}")
 
 
 @model.command("import")
@@ -75,17 +74,33 @@ def import_(source: Path, out: Path, dataset_name: str, overwrite: bool) -> None
     click.echo(f"{out}: {config.stages} stages on {config.backbone}, {len(card.joints)} joints of {card.dataset}")
 
 
-def _model(config: ModelConfig) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(config)
-
-
 def _facts(card: Card) -> dict[str, Any]:
     return {
         "dataset": card.dataset,
         "epoch": card.epoch,
+        "epoch_rule": card.epoch_rule,
         "validation_error_mm": card.validation_error_mm,
-        "version": card.version,
+        "center_method": card.center_method,
+        "cube_rule": card.cube_rule,
+        "fingerprint": card.fingerprint,
+        "store": dict(card.store),
+        "versions": dict(card.versions),
         "joint_names": ", ".join(card.joints),
     }
+
+
+def _text(value: Any) -> str:
+    """A value for people: tables in one line, whole numbers with commas."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_inner(item)}" for key, item in value.items())
+    return f"{value:,}" if isinstance(value, int) else _inner(value)
+
+
+def _inner(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"({_text(value)})"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_inner, value)) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "not stated" if value is None else str(value)

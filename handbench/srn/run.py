@@ -3,6 +3,7 @@
     config.toml         what was asked for, complete
     last.safetensors    weights after the last epoch
     best.safetensors    weights after the epoch with the smallest validation error
+    localizer.safetensors  the localiser of its crops, if any
     resume.pt           all that `--resume` needs
     log.jsonl           one line an epoch
     events.out.*        TensorBoard
@@ -14,21 +15,23 @@ from __future__ import annotations
 
 import json
 import pickle
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from handbench.console import claim_output, whole_or_nothing
+from handbench.console import claim_output, remove, whole_or_nothing
 from handbench.errors import HandbenchError
-from handbench.srn.config import TrainConfig, config_to_toml, load_config, with_sets
+from handbench.srn.config import TrainConfig, config_to_dict, config_to_toml, load_config, with_sets
 
 CHECKPOINTS = ("last", "best")
-MAY_CHANGE = ("optim.epochs", "data.cache", "data.workers")
+MAY_CHANGE = ("optim.epochs", "data.cache", "data.workers", "compute.compile")
 """Keys that may be set on `--resume`: they leave the epochs before as they were."""
+
+RESUME = ("required", "auto")
+"""Go on with the run that is there, which must be; or start one if there is none."""
 
 
 @dataclass(frozen=True)
@@ -65,29 +68,47 @@ class RunFolder:
 
     @property
     def resume(self) -> Path:
-        """Weights, optimiser and log after the last whole epoch."""
+        """Weights, optimiser and log, after the last whole epoch or the step that a run was stopped at."""
         return self.path / "resume.pt"
+
+    @property
+    def localizer(self) -> Path:
+        """The run's copy of the localiser that it was trained with, if any."""
+        return self.path / "localizer.safetensors"
 
     def checkpoint(self, which: str) -> Path:
         """The file of the checkpoint "last" or "best"."""
         return self.path / f"{which}.safetensors"
 
-    def create(self, config: TrainConfig, overwrite: bool) -> None:
-        """Make the folder and write the configuration.
+    @property
+    def is_run(self) -> bool:
+        """Whether a run has begun here."""
+        return self.config.is_file()
+
+    def require_room(self, overwrite: bool) -> None:
+        """Refuse a path that is taken. Nothing is written; an empty folder is no hindrance.
 
         Raises:
-            HandbenchError: if the path exists and `overwrite` is not set, or it is something else than a run.
+            HandbenchError: if there is something and `overwrite` is not set, or it is something else than a run.
         """
-        if self.path.exists() and not overwrite:
+        empty = self.path.is_dir() and not any(self.path.iterdir())
+        if self.path.exists() and not (overwrite or empty):
             raise HandbenchError(
                 f"{self.path} exists already; name another output, or pass --resume to go on with that run, "
                 "or --overwrite to start again"
             )
-        claim_output(self.path, overwrite)
-        if self.path.exists():
-            if not self.config.is_file() and any(self.path.iterdir() if self.path.is_dir() else [self.path]):
-                raise HandbenchError(f"{self.path} is not the folder of a run, it will not be replaced")
-            shutil.rmtree(self.path)
+        claim_output(self.path, overwrite=True)
+        if self.path.exists() and not (empty or self.is_run):
+            raise HandbenchError(f"{self.path} is not the folder of a run, it will not be replaced")
+
+    def create(self, config: TrainConfig, overwrite: bool) -> None:
+        """Make the folder and write the configuration.
+
+        Raises:
+            HandbenchError: as `require_room`.
+        """
+        self.require_room(overwrite)
+        remove(self.path)
         self.path.mkdir()
         self.write_config(config)
 
@@ -107,7 +128,7 @@ class RunFolder:
             torch.save(state, partial)
 
     def load_state(self) -> dict[str, Any] | None:
-        """What `save_state` wrote; None before the first whole epoch. Nothing in the file is executed.
+        """What `save_state` wrote; None if nothing has been saved. Nothing in the file is executed.
 
         Raises:
             HandbenchError: if the file is damaged.
@@ -122,20 +143,61 @@ class RunFolder:
 
 
 def resolve_config(
-    run: RunFolder, preset: str | None, file: Path | None, sets: Sequence[str], resume: bool, overwrite: bool
-) -> TrainConfig:
-    """The configuration that the options ask for. Nothing is written.
+    run: RunFolder,
+    preset: str | None,
+    file: Path | None,
+    sets: Sequence[str],
+    resume: str | None,
+    overwrite: bool,
+    default: str = "paper-nyu",
+) -> tuple[TrainConfig, bool]:
+    """The configuration that the options ask for, and whether to go on with the run that is there.
+
+    Args:
+        run: the folder.
+        preset: name of a preset.
+        file: a TOML file instead.
+        sets: single values over it.
+        resume: one of `RESUME`, or None.
+        overwrite: replace the run that is there.
+        default: the preset of a run that starts where none is named.
 
     Raises:
-        HandbenchError: if options contradict each other, there is no run to go on with, or as `load_config`.
+        HandbenchError: if options contradict each other, there is no run to go on with, it is one of another
+            configuration, or as `load_config`.
     """
-    if not resume:
-        return load_config(preset, file, sets)
-    if preset is not None or file is not None or overwrite:
-        raise HandbenchError("--resume goes on as the run began; leave out --preset, --config and --overwrite")
-    if not run.config.is_file():
+    if resume and overwrite:
+        raise HandbenchError("--resume goes on with a run and --overwrite starts it again; give one of them")
+    if resume == "required" and not run.is_run:
         raise HandbenchError(f"{run.path} is not the folder of a run; leave out --resume to start one")
-    for text in sets:
-        if (key := text.partition("=")[0].strip()) not in MAY_CHANGE:
-            raise HandbenchError(f"--resume cannot change {key}, only {', '.join(MAY_CHANGE)}; start another run")
-    return with_sets(load_config(file=run.config), sets)
+    if not (resume and run.is_run):
+        return load_config(preset or (None if file else default), file, sets), False
+    began = load_config(file=run.config)
+    asked = with_sets(began, sets) if preset is None and file is None else load_config(preset, file, sets)
+    _require_same(run, began, asked)
+    return asked, True
+
+
+def _require_same(run: RunFolder, began: TrainConfig, asked: TrainConfig) -> None:
+    """Refuse to go on with another configuration, but for keys that `MAY_CHANGE`.
+
+    Raises:
+        HandbenchError: naming the keys and both values.
+    """
+    old, new = _flat(config_to_dict(began)), _flat(config_to_dict(asked))
+    other = [f"{key} = {json.dumps(old[key])}, not {json.dumps(new[key])}" for key in old if old[key] != new[key]]
+    other = [text for text in other if text.partition(" ")[0] not in MAY_CHANGE]
+    if other:
+        more = f" and {len(other) - 3} keys more" if len(other) > 3 else ""
+        raise HandbenchError(
+            f"{run.path} is a run with {'; '.join(other[:3])}{more}: --resume cannot change that, only {', '.join(MAY_CHANGE)}; "
+            "start another run"
+        )
+
+
+def _flat(table: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """Nested tables as one, with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= _flat(value, f"{where}{key}.") if isinstance(value, Mapping) else {f"{where}{key}": value}
+    return flat

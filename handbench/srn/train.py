@@ -1,8 +1,8 @@
-"""Training: a plain loop that can be stopped at any time and gone on with, bit for bit the same on the CPU.
+"""Training: a plain loop that can be stopped at any step and gone on with, bit for bit the same on the CPU.
 
 Nothing random is carried from one epoch to the next: the order of the frames depends on (seed, epoch), the random
-boxes on (seed, epoch, row), and the network has no dropout. So `--resume` needs weights and momentum, and no state of
-a random number generator.
+boxes on (seed, epoch, row), and the network has no dropout. So `--resume` needs weights and momentum, the place within
+the epoch with what was summed so far, and no state of a random number generator.
 """
 
 from __future__ import annotations
@@ -10,60 +10,66 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from handbench.console import note, progress
 from handbench.errors import HandbenchError
-from handbench.loading import EpochOrder, HandDataset, Sample, stored_box
-from handbench.preprocess import HandBox
 from handbench.scores import joint_error
 from handbench.srn.checkpoint import Card, save_checkpoint
-from handbench.srn.config import OptimConfig, TrainConfig
-from handbench.srn.data import batches, choose_rows
-from handbench.srn.loss import stage_losses
-from handbench.srn.model import PoseNetwork, build_model
-from handbench.srn.predict import predict_xyz
+from handbench.srn.config import TrainConfig
+from handbench.srn.distributed import Processes
+from handbench.srn.frames import Frames, choose_frames
+from handbench.srn.inference import predict_xyz
+from handbench.srn.recenter import keep_localizer
 from handbench.srn.run import Epoch, RunFolder
-from handbench.srn.target import point_names, targets, true_xyz
+from handbench.srn.steps import Learner, Sums, how_to_calm, mean_losses, require_finite, through_epoch
+from handbench.srn.stopping import Stopped, StopRequest, stop_on_signals
+from handbench.srn.target import point_names
+from handbench.srn.watch import report, show_crops
 from handbench.store import Store
 
 
 @dataclass
 class Training:
-    """What changes from epoch to epoch."""
-
-    model: PoseNetwork
-    optimizer: torch.optim.SGD
-    log: list[Epoch] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Frames:
-    """What a run learns from and is watched on: frames of the split `data.split`.
+    """A run in memory.
 
     Attributes:
-        store: where they are.
-        order: the frames to train on, in the order of the epoch that is set there.
-        batches: of them, augmented.
-        held_out: batches of the others, upright.
-        held_out_box: the boxes of the others, a batch.
-        held_out_xyz: (frames, P, 3) mm, the points that are to be found in them.
+        learner: the network and its optimiser.
+        frames: what it learns from.
+        log: the epochs that are done.
+        sums: of the epoch in hand.
     """
 
-    store: Store
-    order: EpochOrder
-    batches: Iterable[Sample]
-    held_out: Iterable[Sample]
-    held_out_box: HandBox[npt.NDArray[Any]]
-    held_out_xyz: npt.NDArray[Any]
+    learner: Learner
+    frames: Frames
+    sums: Sums
+    log: list[Epoch] = field(default_factory=list)
+
+    @classmethod
+    def start(
+        cls,
+        store_path: Path,
+        config: TrainConfig,
+        device: torch.device,
+        together: Processes | None = None,
+        run: RunFolder | None = None,
+    ) -> Training:
+        """Before the first step; `run` is the folder to go on with, None = a new run.
+
+        Raises:
+            HandbenchError: as `choose_frames`, or if the network cannot be made.
+        """
+        frames = choose_frames(store_path, config, device, together, run)
+        learner = Learner.start(config, len(point_names(frames.store, config.model)), device, together)
+        return cls(learner, frames, Sums.zero(config.model.stages, device))
 
 
 def train(
@@ -73,6 +79,7 @@ def train(
     device: torch.device,
     resume: bool = False,
     overwrite: bool = False,
+    together: Processes | None = None,
 ) -> list[Epoch]:
     """Train from where the run stands to the last epoch of the configuration.
 
@@ -86,33 +93,48 @@ def train(
         device: where the network runs.
         resume: go on with the run that is in the folder.
         overwrite: replace the run that is in the folder.
+        together: the processes that train; None = this one alone.
 
     Returns:
         The log, with the epochs of earlier calls.
 
     Raises:
-        HandbenchError: as `choose_rows`; if the store is not the one that the run began with, the folder exists and
-            neither `resume` nor `overwrite` is set, or the loss is no longer finite.
+        HandbenchError: as `choose_frames`; if the store is not the one that the run began with, the folder exists and
+            neither `resume` nor `overwrite` is set, memory is used up, or the loss is no longer finite.
+        Stopped: when a signal has asked for it, with everything saved up to the step in hand.
     """
-    frames = choose_frames(store_path, config, device)
-    training = start(config, frames.held_out_xyz.shape[1], device)
+    together = together or Processes()
+    training = Training.start(store_path, config, together.device(device), together, run if resume else None)
     if resume:
-        go_on(training, run, frames.store)
+        go_on(training, run)
+    else:
+        run.require_room(overwrite)
+    together.wait()  # all have looked, before the first one writes
+    if not together.is_first:
+        return _epochs(training, run, None)
+    if resume:
         run.write_config(config)
     else:
         run.create(config, overwrite)
-    done, last = len(training.log), config.optim.epochs
-    note(
-        f"{len(frames.order)} frames to train on, {len(frames.held_out_xyz)} held out, "
-        f"{sum(p.numel() for p in training.model.parameters()):,} parameters, device {device.type}"
-    )
-    with SummaryWriter(str(run.path), purge_step=done + 1) as writer:
-        for number in range(done + 1, last + 1):
-            with progress(f"epoch {number}/{last}", len(frames.order), "frames") as advance:
-                epoch = one_epoch(training, frames, config.optim, number, device, advance)
+    keep_localizer(training.frames.localizer, run)
+    _say_what(training)
+    with SummaryWriter(str(run.path), purge_step=len(training.log) + 1) as writer:
+        return _epochs(training, run, writer)
+
+
+def _epochs(training: Training, run: RunFolder, writer: SummaryWriter | None) -> list[Epoch]:
+    """All that is left; the first process saves and reports each."""
+    last, is_first = training.learner.config.optim.epochs, training.learner.together.is_first
+    with stop_on_signals(say=is_first) as stop:
+        for number in range(len(training.log) + 1, last + 1):
+            with _bar(f"epoch {number}/{last}", len(training.frames), is_first) as advance:
+                epoch = one_epoch(training, run, number, stop, advance)
             training.log.append(epoch)
-            save(training, run, frames.store, config)
-            report(epoch, last, writer)
+            training.sums = Sums.zero(len(epoch.stage_loss), training.learner.device)
+            if writer is not None:
+                save(training, run)
+                report(epoch, last, writer)
+                show_crops(training.learner.model, training.frames.watched, number, writer)
     return training.log
 
 
@@ -127,148 +149,97 @@ def summary(log: list[Epoch]) -> str:
     )
 
 
-def choose_frames(store_path: Path, config: TrainConfig, device: torch.device) -> Frames:
-    """The labelled frames of the split to train on, some of them held out.
+def one_epoch(
+    training: Training, run: RunFolder, number: int, stop: StopRequest, advance: Callable[[int], None]
+) -> Epoch:
+    """Train over the frames that are left of an epoch, then look at the held-out ones.
 
     Raises:
-        HandbenchError: as `choose_rows`.
+        HandbenchError: if the loss or the validation error is not finite.
+        Stopped: when somebody has asked for it, with everything saved.
     """
-    store, data = Store(store_path), config.data
-    rows, held_out = choose_rows(store, config)
-    split, scored = store[data.split], list(store.spec.joints.scored)
-    size, batch_size = config.model.crop_size, config.optim.batch_size
-    augmented = HandDataset(store_path, data.split, size, rows, config.augment, config.seed, data.cache)
-    upright = HandDataset(store_path, data.split, size, held_out, cache=data.cache)
-    order = EpochOrder(rows, config.seed)
-    return Frames(
-        store,
-        order,
-        batches(augmented, order, batch_size, data.workers, device),
-        batches(upright, None, batch_size, data.workers, device),
-        stored_box(split, held_out),
-        true_xyz(split.joints_xyz[held_out][:, scored], config.model),
-    )
-
-
-def start(config: TrainConfig, points: int, device: torch.device) -> Training:
-    """The first weights, which depend on the seed alone, and the optimiser."""
-    torch.manual_seed(config.seed)
-    model = build_model(config.model, points).to(device)
-    optim = config.optim
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=optim.lr, momentum=optim.momentum, weight_decay=optim.weight_decay
-    )
-    return Training(model, optimizer)
-
-
-def one_epoch(
-    training: Training,
-    frames: Frames,
-    optim: OptimConfig,
-    number: int,
-    device: torch.device,
-    advance: Callable[[int], None],
-) -> Epoch:
-    """Train over all frames once, then look at the held-out ones."""
-    began = time.monotonic()
-    frames.order.epoch = number
-    losses, bad_step = step_through(training, frames.batches, optim, number, len(frames.order), device, advance)
-    error = validation_error(training.model, frames, device) if bad_step is None else None
-    if bad_step is not None:
-        raise HandbenchError(f"the loss of epoch {number} is not finite, from step {bad_step} on; {_calm(optim)}")
+    learner, frames, sums = training.learner, training.frames, training.sums
+    began, before = time.monotonic(), sums.seconds
+    whole = through_epoch(learner, sums, frames.batches, frames.order, number, stop, advance)
+    require_finite(sums, learner, number)
+    error: float | None = None
+    if whole and learner.together.is_first:
+        try:
+            error = validation_error(training, stop)
+        except Stopped:
+            whole = False
+    sums.seconds = before + time.monotonic() - began
+    if learner.together.any(not whole):
+        _stop(training, run, number)
     if error is not None and not math.isfinite(error):
-        raise HandbenchError(f"the validation error after epoch {number} is not finite; {_calm(optim)}")
-    return Epoch(number, optim.lr_at(number), sum(losses), losses, error, round(time.monotonic() - began, 3))
+        raise HandbenchError(
+            f"the validation error after epoch {number} is not finite; {how_to_calm(learner.config.optim.lr)}"
+        )
+    losses = mean_losses(sums, learner.together)
+    return Epoch(number, learner.config.optim.lr_at(number), sum(losses), losses, error, round(sums.seconds, 3))
 
 
-def _calm(optim: OptimConfig) -> str:
-    return (
-        f"lower optim.lr, which is {optim.lr}, or set optim.clip_norm; "
-        "the folder keeps the checkpoints of the epoch before"
-    )
+def validation_error(training: Training, stop: StopRequest | None = None) -> float | None:
+    """Mean error of the held-out frames over their labelled points, mm; None without such frames.
 
-
-def step_through(
-    training: Training,
-    loader: Iterable[Sample],
-    optim: OptimConfig,
-    epoch: int,
-    frames: int,
-    device: torch.device,
-    advance: Callable[[int], None],
-) -> tuple[tuple[float, ...], int | None]:
-    """One step of the optimiser for each batch.
-
-    Args:
-        training: what changes.
-        loader: batches.
-        optim: of the run.
-        epoch: its number, from 1.
-        frames: how many the loader has.
-        device: of the model.
-        advance: told the number of frames after every batch.
-
-    Returns:
-        The mean loss of each stage over the frames, unweighted; and the first step whose loss was not finite, from 1.
+    Raises:
+        Stopped: when somebody has asked for it.
     """
-    training.model.train()
-    total, count = torch.zeros(training.model.config.stages, device=device), 0
-    good = torch.zeros((), dtype=torch.int64, device=device)  # steps before the first bad one; read once, at the end
-    for batch in loader:
-        depth = batch["depth"].to(device, non_blocking=True)
-        target = targets(batch, training.model.config).to(device, non_blocking=True)
-        losses = stage_losses(training.model(depth), target, optim.loss)
-        training.optimizer.zero_grad()
-        (optim.loss_weight * losses.sum()).backward()  # type: ignore[no-untyped-call]  # torch leaves backward() untyped
-        if optim.clip_norm:
-            torch.nn.utils.clip_grad_norm_(training.model.parameters(), optim.clip_norm)
-        total += losses.detach() * len(depth)
-        good += total.isfinite().all()
-        count += len(depth)
-        for group in training.optimizer.param_groups:
-            group["lr"] = optim.lr_at(epoch, count / frames)
-        training.optimizer.step()
-        advance(len(depth))
-    means = tuple((total / count).tolist())
-    return means, None if all(map(math.isfinite, means)) else int(good) + 1
-
-
-def validation_error(model: PoseNetwork, frames: Frames, device: torch.device) -> float | None:
-    """Mean error of the held-out frames over their labelled points, mm; None without such frames."""
+    frames, learner = training.frames, training.learner
     if not len(frames.held_out_xyz):
         return None
-    pred_xyz = predict_xyz(model.eval(), frames.held_out, frames.held_out_box, device)
+
+    def look(count: int) -> None:
+        if stop is not None and stop.asked:
+            raise Stopped
+
+    pred_xyz = predict_xyz(learner.model.eval(), frames.held_out, frames.held_out_box, learner.device, look)
     labelled = np.isfinite(frames.held_out_xyz).all(axis=-1)
     return float(joint_error(pred_xyz, frames.held_out_xyz)[labelled].mean())
 
 
-def save(training: Training, run: RunFolder, store: Store, config: TrainConfig) -> None:
+def save(training: Training, run: RunFolder) -> None:
     """Leave the folder so that it can be used and gone on with; the state to resume from is written last."""
-    epoch = training.log[-1]
-    card = Card(
+    model = training.learner.model
+    if best_epoch(training.log) is training.log[-1]:
+        save_checkpoint(run.checkpoint("best"), model, card_of(training, "val"))
+    save_checkpoint(run.checkpoint("last"), model, card_of(training, "last"))
+    run.write_log(training.log)
+    run.save_state(_state(training))
+
+
+def card_of(training: Training, epoch_rule: str) -> Card:
+    """What the weights after the epoch that is done are, chosen by one of `conditions.EPOCH_RULES`."""
+    epoch, frames, config = training.log[-1], training.frames, training.learner.config
+    store, names = frames.store, point_names(frames.store, config.model)
+    return Card(
         config,
         store.spec.name,
-        point_names(store, config.model),
+        names,
         store.provenance,
         epoch.epoch,
         epoch.validation_error_mm,
-    )
-    if best_epoch(training.log) is epoch:
-        save_checkpoint(run.checkpoint("best"), training.model, card)
-    save_checkpoint(run.checkpoint("last"), training.model, card)
-    run.write_log(training.log)
-    run.save_state(
-        {
-            "store": _identity(store),
-            "model": training.model.state_dict(),
-            "optimizer": training.optimizer.state_dict(),
-            "log": [asdict(epoch) for epoch in training.log],
-        }
+        epoch_rule,
+        frames.fingerprint,
+        frames.center_method,
+        frames.cube_rule,
+        frames.localizer.facts() if frames.localizer else None,
     )
 
 
-def go_on(training: Training, run: RunFolder, store: Store) -> None:
-    """Take up what `save` left, if anything.
+def _state(training: Training) -> dict[str, Any]:
+    """What `go_on` takes up between two epochs."""
+    return {
+        "store": _identity(training.frames.store),
+        "fingerprint": training.frames.fingerprint,
+        "model": training.learner.model.state_dict(),
+        "optimizer": training.learner.optimizer.state_dict(),
+        "log": [asdict(epoch) for epoch in training.log],
+    }
+
+
+def go_on(training: Training, run: RunFolder) -> None:
+    """Take up what `save`, or a stop in the middle of an epoch, has left, if anything.
 
     Raises:
         HandbenchError: if the run began with another store, or its state is damaged.
@@ -276,12 +247,19 @@ def go_on(training: Training, run: RunFolder, store: Store) -> None:
     state = run.load_state()
     if state is None:
         return
+    learner, frames = training.learner, training.frames
     try:
-        if state["store"] != _identity(store):
-            raise HandbenchError(f"{run.path} was trained on another store; go on with that one, or start another run")
-        training.model.load_state_dict(state["model"])
-        training.optimizer.load_state_dict(state["optimizer"])
+        same = state["store"] == _identity(frames.store)
+        if not same or state.get("fingerprint", frames.fingerprint) != frames.fingerprint:
+            raise HandbenchError(
+                f"{run.path} was trained on another store, or labels or centres of this one have changed since; "
+                "go on with that one, or start another run"
+            )
+        learner.model.load_state_dict(state["model"])
+        learner.optimizer.load_state_dict(state["optimizer"])
         training.log = [Epoch(**{**line, "stage_loss": tuple(line["stage_loss"])}) for line in state["log"]]
+        if "sums" in state:
+            training.sums = Sums.from_dict(state["sums"], learner.together, learner.device)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise HandbenchError(f"{run.resume} does not fit {run.config}; start again with --overwrite") from error
 
@@ -294,18 +272,40 @@ def best_epoch(log: list[Epoch]) -> Epoch | None:
     return min(measured)[2] if measured else None
 
 
-def report(epoch: Epoch, last: int, writer: SummaryWriter) -> None:
-    """Say it to the person and to TensorBoard."""
-    error = epoch.validation_error_mm
-    watched = "" if error is None else f"  validation {error:.2f} mm"
-    note(f"epoch {epoch.epoch}/{last}  lr {epoch.lr:g}  loss {epoch.loss:.4f}{watched}  {epoch.seconds:.1f} s")
-    scalars = {"lr": epoch.lr, "loss/sum": epoch.loss, "seconds": epoch.seconds}
-    scalars |= {f"loss/stage_{i}": loss for i, loss in enumerate(epoch.stage_loss, start=1)}
-    if error is not None:
-        scalars["validation/mean_error_mm"] = error
-    for name, value in scalars.items():
-        writer.add_scalar(name, value, epoch.epoch)
-    writer.flush()
+def _stop(training: Training, run: RunFolder, number: int) -> NoReturn:
+    """Save the epoch in hand and end. All processes must call it.
+
+    Raises:
+        Stopped: always.
+    """
+    together = training.learner.together
+    sums = training.sums.to_dict(together)
+    if together.is_first:
+        run.save_state({**_state(training), "sums": sums})
+    together.wait()  # whoever ends first has the others ended
+    raise Stopped(f"after step {training.sums.steps} of epoch {number}")
+
+
+def _say_what(training: Training) -> None:
+    learner, frames = training.learner, training.frames
+    parts = [
+        f"{len(frames)} frames to train on, {len(frames.held_out_xyz)} held out",
+        f"{sum(p.numel() for p in learner.model.parameters()):,} parameters",
+        f"device {learner.device.type}",
+    ]
+    if learner.together.count > 1:
+        parts.append(f"{learner.together.count} processes")
+    note(", ".join(parts))
+
+
+@contextmanager
+def _bar(description: str, total: int, shown: bool) -> Iterator[Callable[[int], None]]:
+    """A progress bar over frames; none in processes that print nothing."""
+    if not shown:
+        yield lambda count: None
+        return
+    with progress(description, total, "frames") as advance:
+        yield advance
 
 
 def _identity(store: Store) -> str:

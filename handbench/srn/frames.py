@@ -1,0 +1,123 @@
+"""What a run learns from and is watched on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from handbench.loading import BatchOrder, EpochOrder, HandDataset, Sample, stored_box
+from handbench.preprocess import HandBox
+from handbench.srn.config import TrainConfig
+from handbench.srn.data import batches, choose_rows
+from handbench.srn.distributed import Processes
+from handbench.srn.facts import cube_rule
+from handbench.srn.localizer import Centers, Localizer
+from handbench.srn.recenter import recenter
+from handbench.srn.run import RunFolder
+from handbench.srn.sheet import MOST, Watched
+from handbench.srn.target import true_xyz
+from handbench.store import Store
+from handbench.store.edit import predicted_method
+from handbench.store.fingerprint import fingerprint
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Frames of the split `data.split`.
+
+    Attributes:
+        store: where they are.
+        order: the frames to train on, in the batches of the epoch that is set there.
+        batches: of them, augmented.
+        held_out: batches of the others, upright.
+        held_out_box: the boxes of the others, a batch.
+        held_out_xyz: (frames, P, 3) mm, the points that are to be found in them.
+        watched: a few of the held-out frames, or of those to train on where none are held out.
+        fingerprint: SHA-256 of the tables of the store.
+        center_method: of the centres of the frames to train on.
+        cube_rule: the sides of their cubes, as text.
+        localizer: whose centres take the place of the store's; None = nobody's.
+    """
+
+    store: Store
+    order: BatchOrder
+    batches: Iterable[Sample]
+    held_out: Iterable[Sample]
+    held_out_box: HandBox[npt.NDArray[Any]]
+    held_out_xyz: npt.NDArray[Any]
+    watched: Watched
+    fingerprint: str
+    center_method: str
+    cube_rule: str
+    localizer: Localizer | None
+
+    def __len__(self) -> int:
+        return len(self.order.order)
+
+
+def choose_frames(
+    store_path: Path,
+    config: TrainConfig,
+    device: torch.device,
+    together: Processes | None = None,
+    run: RunFolder | None = None,
+) -> Frames:
+    """The labelled frames of the split to train on, some of them held out.
+
+    Args:
+        store_path: the store.
+        config: of the run.
+        device: where the network runs.
+        together: the processes that train, each of which gets its share of a batch; None = this one alone.
+        run: the folder of a run to go on with, which has a localiser of its own where it needs one.
+
+    Raises:
+        HandbenchError: as `choose_rows` and `recenter`; or if a batch has fewer frames than there are processes.
+    """
+    store, data, together = Store(store_path), config.data, together or Processes()
+    chosen = recenter(store, config, *choose_rows(store, config), device, run)
+    rows, held_out, centers = chosen.rows, chosen.held_out, chosen.center_xyz
+    split, scored = store[data.split], list(store.spec.joints.scored)
+    size, batch_size = config.model.crop_size, config.optim.batch_size
+    augmented = HandDataset(
+        store_path, data.split, size, rows, config.augment, config.seed, data.cache, center_xyz=centers
+    )
+    upright = HandDataset(store_path, data.split, size, held_out, cache=data.cache, center_xyz=centers)
+    order = BatchOrder(EpochOrder(rows, config.seed), batch_size, together.rank, together.count)
+    return Frames(
+        store,
+        order,
+        batches(augmented, order, batch_size, data.workers, device),
+        batches(upright, None, batch_size, data.workers, device),
+        stored_box(split, held_out, centers),
+        true_xyz(split.joints_xyz[held_out][:, scored], config.model),
+        _watched(store_path, config, held_out if len(held_out) else rows, centers),
+        fingerprint(store_path),
+        predicted_method(chosen.localizer.name)
+        if chosen.localizer and data.localization != "test"
+        else split.center_method,
+        cube_rule(split.cube[rows]),
+        chosen.localizer,
+    )
+
+
+def _watched(store_path: Path, config: TrainConfig, rows: npt.NDArray[np.int64], centers: Centers | None) -> Watched:
+    """Some of those rows, evenly spaced."""
+    store = Store(store_path)
+    split, scored = store[config.data.split], list(store.spec.joints.scored)
+    some = rows[np.unique(np.linspace(0, len(rows) - 1, MOST).round().astype(int))]
+    frames = HandDataset(store_path, config.data.split, config.model.crop_size, some, center_xyz=centers)
+    samples = frames.__getitems__(range(len(some)))
+    return Watched(
+        torch.cat([sample["depth"] for sample in samples]).numpy(),
+        stored_box(split, some, centers),
+        true_xyz(split.joints_xyz[some][:, scored], config.model),
+        store.spec.joints.scored_edges if config.model.predicts == "joints" else (),
+        tuple(split.frame_key[some].tolist()),
+    )
