@@ -64,8 +64,8 @@ class HandDataset(Dataset[Sample]):
         seed: of the random boxes, which depend on (seed, epoch, row) alone: not on workers, order or history.
         cache: keep every frame or window in memory after its first read, in every worker.
         dtype: of the depth: float32, float16 or bfloat16.
-        center_xyz: (N, 3) mm, camera frame: centres of all frames of the split, in place of the store's; where the store
-            holds windows, the boxes about those of `rows` must lie inside them (`croppable_rows`).
+        center_xyz: (N, 3) mm, camera frame: centres of all frames of the split, in place of the store's; of a store of
+            windows, the boxes about those of `rows` must lie inside the windows (`croppable_rows`).
 
     Attributes:
         rows: (n,) of the split.

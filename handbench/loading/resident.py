@@ -48,8 +48,8 @@ class ResidentBatches:
         dtype: of the depth: float32, float16 or bfloat16.
         threads: for cropping on a CPU, where OpenCV has threads of its own: more than one pays with noise, drop-out
             and occluders only.
-        center_xyz: (N, 3) mm, camera frame: centres of all frames of the split, in place of the store's; where the store
-            holds windows, the boxes about those of `rows` must lie inside them (`croppable_rows`).
+        center_xyz: (N, 3) mm, camera frame: centres of all frames of the split, in place of the store's; of a store of
+            windows, the boxes about those of `rows` must lie inside the windows (`croppable_rows`).
 
     Attributes:
         rows: (n,) of the split.

@@ -45,6 +45,9 @@ VALIDATION_BY = ("blocks", "subject", "sequence")
 PRECISIONS = ("float32", "bf16")
 """Of the network while it trains: all in float32, or convolutions in bfloat16 (poses, loss, weights stay float32)."""
 
+LOCALIZATIONS = ("off", "test", "train+test")
+"""Whose centres crops are made around: the store's, or for the named ones those of `data.localizer`."""
+
 STRIDE = 4
 """Side of the crop divided by side of the preliminary features."""
 
@@ -165,6 +168,8 @@ class DataConfig:
     """How the frames of a store are used.
 
     Attributes:
+        localization: one of `LOCALIZATIONS`: "test" for validation and test crops, "train+test" for all.
+        localizer: folder of a `handbench train-localizer` run, or a checkpoint of one.
         split: of the store, whose frames are trained and validated on; never "test".
         exclude_subjects: names of subjects whose frames are neither trained nor validated on.
         validation_fraction: share of the training frames that is held out to watch the error; 0 = none.
@@ -178,6 +183,8 @@ class DataConfig:
         HandbenchError: if a value is impossible.
     """
 
+    localization: str = "off"
+    localizer: str = ""
     split: str = "train"
     exclude_subjects: tuple[str, ...] = ()
     validation_fraction: float = 0.1
@@ -187,6 +194,7 @@ class DataConfig:
     workers: int = 0
 
     def __post_init__(self) -> None:
+        _require_known(self.localization, "data.localization", LOCALIZATIONS)
         if self.split == "test":
             raise HandbenchError("data.split is 'test', and nothing is trained on a test split; name another split")
         _require_known(self.validation_by, "data.validation_by", VALIDATION_BY)
@@ -241,6 +249,11 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _require(0 <= self.seed < 2**63, "seed", self.seed, "at least 0 and below 2^63")
+        if self.model.predicts == "center" and self.data.localization != "off":
+            raise HandbenchError(
+                f"data.localization is {self.data.localization!r}, and model.predicts is 'center': such a network "
+                "learns from the centres of the store; set data.localization=off"
+            )
 
 
 def load_config(preset: str | None = None, file: Path | None = None, sets: Sequence[str] = ()) -> TrainConfig:

@@ -23,7 +23,6 @@ from handbench.srn.run import RunFolder
 from handbench.srn.sheet import MOST, Watched
 from handbench.srn.target import true_xyz
 from handbench.store import Store
-from handbench.store.edit import predicted_method
 from handbench.store.fingerprint import fingerprint
 
 
@@ -99,9 +98,7 @@ def choose_frames(
         true_xyz(split.joints_xyz[held_out][:, scored], config.model),
         _watched(store_path, config, held_out if len(held_out) else rows, centers),
         fingerprint(store_path),
-        predicted_method(chosen.localizer.name)
-        if chosen.localizer and data.localization != "test"
-        else split.center_method,
+        chosen.center_method,
         cube_rule(split.cube[rows]),
         chosen.localizer,
     )

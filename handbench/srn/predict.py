@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from handbench.camera import xyz_to_uvd
 from handbench.console import note, progress
 from handbench.errors import HandbenchError
-from handbench.loading import HandDataset, Sample, croppable_rows, stored_box
+from handbench.loading import HandDataset, croppable_rows, stored_box
 from handbench.predictions import Predictions
-from handbench.preprocess import HandBox
-from handbench.srn.checkpoint import load_checkpoint, require_joints
-from handbench.srn.data import batches, scored_names
-from handbench.srn.model import PoseNetwork
+from handbench.srn.checkpoint import Card, load_checkpoint, require_joints, sha256_of
+from handbench.srn.data import Rows, batches, scored_names
+from handbench.srn.facts import cube_rule
+from handbench.srn.inference import predict_xyz
+from handbench.srn.localizer import Localizer, usable_rows
 from handbench.srn.run import CHECKPOINTS, RunFolder
-from handbench.srn.target import CENTER, to_xyz
+from handbench.srn.target import CENTER
 from handbench.store import Store
+from handbench.store.edit import predicted_method
 
 
 def predict(
-    checkpoint: Path, store_path: Path, split_name: str, device: torch.device, batch_size: int, workers: int
+    checkpoint: Path,
+    store_path: Path,
+    split_name: str,
+    device: torch.device,
+    batch_size: int,
+    workers: int,
+    only: Rows | None = None,
 ) -> Predictions:
-    """The scored joints of every frame of a split, in the box that the store has for it.
+    """The scored joints of every frame of a split, in the box that the store has for it, or the run's localiser finds.
 
     Args:
         checkpoint: a file of `handbench train`.
@@ -37,14 +41,15 @@ def predict(
         device: where the network runs.
         batch_size: frames at once.
         workers: processes that read and crop; 0 = this one.
+        only: rows of the split, the others are left out; None = all.
 
     Returns:
         Predictions in the full image; frames whose status is not OK, or that have no centre, are NaN, and are counted
         on stderr.
 
     Raises:
-        HandbenchError: on a damaged checkpoint, one of centres or of other joints than the store's, or a split that is
-            not there.
+        HandbenchError: on a damaged checkpoint, one of centres or of other joints than the store's, one whose localiser
+            is not there, or a split that is not there.
     """
     model, card = load_checkpoint(checkpoint, device)
     if card.joints == CENTER:
@@ -56,51 +61,32 @@ def predict(
     split = store[split_name]
     joints = scored_names(store)
     require_joints(card, joints, store.spec.name, checkpoint)
-    rows = croppable_rows(store, split)
+    asked = np.arange(len(split)) if only is None else only
+    rows = np.intersect1d(croppable_rows(store, split), asked)
+    localizer, centers = _localizer_of(card, checkpoint, device), None
+    if localizer is not None:
+        localizer.say_what_differs(store, split)
+        centers = localizer.centers(store, split, rows, 1, batch_size, workers)
+        rows = np.intersect1d(rows, usable_rows(store, split, centers))
     uvd = np.full((len(split), len(joints), 3), np.nan)
-    frames = HandDataset(store_path, split_name, card.config.model.crop_size, rows)
+    frames = HandDataset(store_path, split_name, card.config.model.crop_size, rows, center_xyz=centers)
     loader = batches(frames, None, batch_size, workers, device)
     with progress(f"predict {split_name}", len(rows), "frames") as advance:
-        xyz = predict_xyz(model, loader, stored_box(split, rows), device, advance)
+        xyz = predict_xyz(model, loader, stored_box(split, rows, centers), device, advance)
     uvd[rows] = xyz_to_uvd(xyz, store.camera)
-    if left_out := len(split) - len(rows):
-        note(f"{left_out} of {len(split)} frames have no usable image or centre; their predictions are NaN")
+    if left_out := len(asked) - len(rows):
+        note(f"{left_out} of {len(asked)} frames have no usable image or centre; their predictions are NaN")
     provenance = {
         "method": "SRN",
-        "checkpoint": {"file": checkpoint.name, "sha256": _sha256(checkpoint), **card.to_dict()},
+        "checkpoint": {"file": checkpoint.name, "sha256": sha256_of(checkpoint), **card.to_dict()},
         "split": split_name,
-        "center_method": split.center_method,
+        "center_method": predicted_method(localizer.name) if localizer else split.center_method,
+        "cube_rule": cube_rule(split.cube[rows]),
+        "epoch_rule": card.epoch_rule,
+        "ensemble": False,
         "store": store.provenance,
     }
-    return Predictions("SRN", uvd, tuple(map(str, split.frame_key)), provenance)
-
-
-@torch.inference_mode()
-def predict_xyz(
-    model: PoseNetwork,
-    loader: Iterable[Sample],
-    box: HandBox[npt.NDArray[Any]],
-    device: torch.device,
-    advance: Callable[[int], None] = lambda count: None,
-) -> npt.NDArray[np.float64]:
-    """The last stage's points of some frames, taken into the camera frame (from `uvd_si_norm` by Eq. 4).
-
-    Args:
-        model: in evaluation mode.
-        loader: batches of upright crops.
-        box: a batch, the boxes of those crops in the same order.
-        device: of the model.
-        advance: told the number of frames after every batch.
-
-    Returns:
-        (frames, J, 3) mm, camera frame.
-    """
-    poses = [np.empty((0, model.joints, 3), dtype=np.float64)]
-    for batch in loader:
-        pose = model(batch["depth"].to(device, non_blocking=True))[-1]
-        poses.append(pose.cpu().numpy().astype(np.float64))
-        advance(len(pose))
-    return to_xyz(np.concatenate(poses), box, model.config)
+    return Predictions("SRN", uvd[asked], tuple(map(str, split.frame_key[asked])), provenance)
 
 
 def find_checkpoint(run: Path, which: str) -> Path:
@@ -128,6 +114,21 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _localizer_of(card: Card, checkpoint: Path, device: torch.device) -> Localizer | None:
+    """The localiser beside a checkpoint whose crops are made around its centres.
+
+    Raises:
+        HandbenchError: if it is not there, or another one is.
+    """
+    if card.localizer is None:
+        return None
+    path, name = RunFolder(checkpoint.parent).localizer, card.localizer["name"]
+    if not path.is_file():
+        raise HandbenchError(
+            f"{checkpoint} predicts in crops about the centres of the localiser {name}, and {path} is not there; "
+            "take the checkpoint in the folder of its run"
+        )
+    localizer = Localizer.load(path, device, name)
+    if localizer.sha256 != card.localizer["sha256"]:
+        raise HandbenchError(f"{path} is another localiser than the one that {checkpoint} was trained with")
+    return localizer
