@@ -21,8 +21,8 @@ from handbench.errors import HandbenchError, ShapeError
 from handbench.preprocess.center import bbox_xyz, box_holds_depth, com_iterated_xyz, inside_bbox
 from handbench.store import FrameStatus, Store
 from handbench.store.edit import NewCenters, replace_centers
+from tests.center_stores import discs, walk, write_store
 from tests.raw import hands17
-from tests.test_centers import discs, walk, write_store
 from tests.tiny_store import CAMERA as TINY
 from tests.tiny_store import write_tiny_store
 
