@@ -103,4 +103,4 @@ def _inner(value: Any) -> str:
         return "[" + ", ".join(map(_inner, value)) + "]"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return "not stated" if value is None else str(value)
+    return "not stated" if value is None else str(value) or '""'

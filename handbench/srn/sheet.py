@@ -61,7 +61,8 @@ def draw_sheet(watched: Watched, pred_xyz: npt.NDArray[Any]) -> npt.NDArray[np.u
     blank = [np.full_like(pictures[0], 255)] * (-len(pictures) % min(COLUMNS, len(pictures)))
     cells = [*pictures, *blank]
     across = min(COLUMNS, len(pictures))
-    return np.vstack([np.hstack(cells[start : start + across]) for start in range(0, len(cells), across)])
+    rows = [np.hstack(cells[start : start + across]) for start in range(0, len(cells), across)]
+    return np.vstack((*rows, _legend(rows[0].shape[1])))
 
 
 def _pixels(box: HandBox[npt.NDArray[Any]], xyz: npt.NDArray[Any], size: int, zoom: int) -> npt.NDArray[np.float64]:
@@ -85,7 +86,7 @@ def _skeleton(
 ) -> None:
     """Bones and joints; those without a number, or far outside the picture, are left out."""
     side = len(picture)
-    inside: npt.NDArray[np.bool_] = (np.abs(np.nan_to_num(uv, nan=np.inf)) < 4 * side).all(axis=-1)
+    inside = np.asarray((np.abs(np.nan_to_num(uv, nan=np.inf)) < 4 * side).all(axis=-1))
     at = np.where(inside[:, None], uv * 2**_BITS, 0).round().astype(int).tolist()
     for start, end in edges:
         if inside[start] and inside[end]:
@@ -94,9 +95,21 @@ def _skeleton(
         cv2.circle(picture, at[joint], max(2, side // 96) << _BITS, colour, cv2.FILLED, cv2.LINE_AA, _BITS)
 
 
+def _strip(width: int, words: dict[str, tuple[int, int, int]]) -> npt.NDArray[np.uint8]:
+    """A white line of text, each word in its colour."""
+    strip, left = np.full((_CAPTION, width, 3), 255, np.uint8), 4
+    for word, colour in words.items():
+        cv2.putText(strip, word, (left, _CAPTION - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.36, colour, 1, cv2.LINE_AA)
+        left += cv2.getTextSize(word, cv2.FONT_HERSHEY_SIMPLEX, 0.36, 1)[0][0] + 12
+    return strip
+
+
+def _legend(width: int) -> npt.NDArray[np.uint8]:
+    return _strip(width, {"true": TRUE, "predicted": PREDICTED})
+
+
 def _captioned(picture: npt.NDArray[np.uint8], name: str) -> npt.NDArray[np.uint8]:
-    strip = np.full((_CAPTION, picture.shape[1], 3), 255, np.uint8)
-    cv2.putText(strip, name, (4, _CAPTION - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (0, 0, 0), 1, cv2.LINE_AA)
+    strip = _strip(picture.shape[1], {name: (0, 0, 0)})
     bordered = np.vstack((strip, picture))
     bordered[:, -1] = 255
     return bordered
