@@ -136,9 +136,10 @@ class FramesReader:
             except FrameError:
                 continue
             if pixels.shape[:2] != (camera.height, camera.width):
+                size = f"{pixels.shape[1]},{pixels.shape[0]}" if pixels.ndim > 1 else "width,height"
                 raise HandbenchError(
                     f"{_size_of(pixels, self.root / name)}, the camera is for {camera.width} x {camera.height} px; "
-                    "name the camera of these images"
+                    f"name the camera of these images, with its size, as --camera fx,fy,cx,cy,{size}"
                 )
             return bool(np.issubdtype(pixels.dtype, np.floating))
         return False

@@ -185,6 +185,18 @@ def test_the_wrong_camera_is_found_before_the_work(tmp_path: Path) -> None:
         FramesReader(tmp_path, PRESETS["kinect2"])
 
 
+def test_a_camera_without_a_size_is_asked_for_that_of_the_images(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "in" / "a.png", frame())
+    arguments = ["convert", "frames", str(tmp_path / "in"), str(tmp_path / "s.zarr"), "--center", "com", "--camera"]
+    refused = CliRunner().invoke(main, [*arguments, "20,20,8,6"])
+    assert refused.exit_code == 2
+    assert "the camera is for 640 x 480 px; name the camera of these images, with its size, as" in refused.stderr
+    assert refused.stderr.rstrip().endswith("--camera fx,fy,cx,cy,16,12")
+    assert CliRunner().invoke(main, [*arguments, "20,20,8,6,16,12"]).exit_code == 0
+    assert Store(tmp_path / "s.zarr").camera.width == 16
+
+
 def test_an_object_array_is_never_unpickled(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(FrameError, match="cannot be decoded"):
