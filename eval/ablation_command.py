@@ -52,6 +52,7 @@ def ablation(
     from handbench.eval.ablation_run import run_ablation
     from handbench.eval.compare import CompareConfig
     from handbench.srn.command import require_train_extra
+    from handbench.srn.stopping import Stopped
 
     claim_output(out, overwrite=True)
     if out.exists() and not out.is_dir():
@@ -62,7 +63,7 @@ def ablation(
         require_train_extra()
     try:
         report = run_ablation(config, CompareConfig(), train=not print_only)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Stopped):
         note("stopped; the same command goes on from here")
         raise SystemExit(130) from None
     _show(report, out, "json" if as_json else kind, write=not print_only)

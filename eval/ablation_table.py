@@ -123,13 +123,14 @@ def _what_it_rests_on(report: Report) -> list[str]:
     facts = report.facts
     hands = ", synthetic hands" if facts["synthetic"] else ""
     changed = ", ".join(facts["set"]) or "nothing: the paper's schedule"
+    epochs = f"{facts['epochs']} epoch{'s' * (facts['epochs'] != 1)}"
     lines = [
         f"{facts['dataset']}{hands}: {facts['train_frames']:,} frames in split {facts['train_split']}, "
         f"{facts['test_frames']:,} test frames, {facts['test_joints']} joints; store {facts['store']} "
         f"(sha256 {facts['store_sha256'][:12]}), centres {facts['center_method']}",
         f"changed in all rows: {changed}",
-        f"{facts['epochs']} epoch{'s' * (facts['epochs'] != 1)}, batches of {facts['batch_size']}, crops of {facts['crop_size']} px, "
-        f"seed {facts['seed']}; handbench {report.version}",
+        f"{epochs}, batches of {facts['batch_size']}, crops of {facts['crop_size']} px, seed {facts['seed']}; "
+        f"handbench {report.version}",
     ]
     if facts["localizer"]:
         sets = f" ({', '.join(facts['localizer_set'])})" if facts["localizer_set"] else ""

@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def truth_options(command: F) -> F:
     """`--dataset` and `--split`: how to read labels."""
     for decorate in (
-        click.option("--split", help="Split of a store; test if not said."),
+        click.option("--split", help="Split of a store; test (MSRA: all) if not said."),
         click.option(
             "--dataset", "dataset_name", help="Whose labels a text holds: nyu, icvl, msra, hands17. A store knows."
         ),

@@ -19,8 +19,12 @@ _NO_EFFECT = ("data.cache", "data.workers", "compute.compile")  # on what comes 
 
 
 def settings_of(config: TrainConfig) -> dict[str, Any]:
-    """All of a configuration that bears on the result, "table.key" to value."""
+    """All of a configuration that bears on the result, "table.key" to value.
+
+    Of a localiser the name: a run keeps its own copy, and may come from another machine.
+    """
     settings = flat_settings(config_to_dict(config))
+    settings["data.localizer"] = Path(config.data.localizer).name
     return {key: value for key, value in settings.items() if key not in _NO_EFFECT}
 
 

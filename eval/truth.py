@@ -108,13 +108,13 @@ def read_truth(path: Path, spec: DatasetSpec | None = None, split: str | None = 
     Args:
         path: a uvd text or a store.
         spec: needed for a text; for a store a check.
-        split: of a store, "test" if not said; a text has none.
+        split: of a store, that of its protocol ("test", MSRA "all") if not said; a text has none.
 
     Raises:
         HandbenchError: if the labels cannot be read, are none, or do not belong to `spec`.
     """
     if path.is_dir():
-        truth = _truth_of_store(path, spec, split or "test")
+        truth = _truth_of_store(path, spec, split)
     elif split is not None:
         raise HandbenchError(f"{path} is no store and has no splits; leave --split out")
     elif spec is None:
@@ -195,12 +195,13 @@ def _truth_of_text(path: Path, spec: DatasetSpec) -> Truth:
     )
 
 
-def _truth_of_store(path: Path, spec: DatasetSpec | None, split: str) -> Truth:
+def _truth_of_store(path: Path, spec: DatasetSpec | None, split: str | None) -> Truth:
     from handbench.store import FrameStatus, Store  # zarr takes half a second to import
 
     store = Store(path)
     if spec is not None and spec.name != store.spec.name:
         raise HandbenchError(f"{path} is a store of {store.spec.name}, not of {spec.name}; leave --dataset out")
+    split = split or (store.spec.protocols[0].split if store.spec.protocols else "test")
     frames = store[split]
     published, group = _groups_by_position(store.spec, len(frames))
     if split != published.split:

@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("handbench.eval.audit_command:audit", "Find labels that are wrong."),
     "results": ("handbench.eval.results_command:results", "Print what papers have published."),
     "ablation": ("handbench.eval.ablation_command:ablation", "Train, score and print a table of the SRN paper."),
+    "loso": ("handbench.eval.loso_command:loso", "Leave one subject out: train, predict and score every fold."),
     "plot": ("handbench.plots.command:plot", "Draw the figures of a paper from scores files."),
 }
 
