@@ -33,10 +33,10 @@ from handbench.frame_errors import frames_file, write_frame_errors
 from handbench.scores import SUFFIX, write_scores
 from handbench.srn.config import TrainConfig
 from handbench.srn.presets import experiment
+from handbench.store import Store
 from handbench.store.fingerprint import fingerprint
 
 _SPLIT = "test"
-_EPOCH_RULE = {"last": "last", "best": "val"}
 _BATCH = 64  # frames predicted at once
 
 
@@ -54,7 +54,7 @@ def run_ablation(config: AblationConfig, compare: CompareConfig, train: bool = T
         HandbenchError: if the rows cannot be planned, the store cannot serve them, or the folder holds runs of another
             configuration or another store.
     """
-    rows = plan(config)
+    rows, _ = plan(config), Store(config.store)  # a wrong path is told as such before anything else
     truth, mark = read_truth(config.store, split=_SPLIT), fingerprint(config.store)
     runs = {row.run: row.config for row in rows}
     for name, run in runs.items():
@@ -72,7 +72,6 @@ def run_ablation(config: AblationConfig, compare: CompareConfig, train: bool = T
 def _require_trainable(store: Path, configs: Iterable[TrainConfig]) -> None:
     """Find out what every run would stumble over before the first begins."""
     from handbench.srn.data import choose_rows
-    from handbench.store import Store
 
     opened = Store(store)
     for data in {config.data: config for config in configs}.values():
@@ -143,7 +142,7 @@ def _score_checkpoint(config: AblationConfig, folder: Path, checkpoint: Path, ch
     note(f"predicting {_SPLIT} with {checkpoint}")
     predictions = predict(checkpoint, config.store, _SPLIT, choose_device(config.device), _BATCH, 0)
     write_predictions(folder / f"predictions-{choice}.npz", predictions)
-    scored = score_frames(predictions, truth, {"epoch_rule": _EPOCH_RULE[choice]})
+    scored = score_frames(predictions, truth)
     named = Scored(replace(scored.scores, name=folder.name), scored.frames)
     file = folder / f"{choice}{SUFFIX}"
     write_frame_errors(frames_file(file), named.frames)
@@ -173,8 +172,6 @@ def _read_outcome(folder: Path, saved: Mapping[str, Any]) -> Outcome:
 
 def _facts(config: AblationConfig, rows: Sequence[PlannedRow], truth: Truth, mark: str) -> dict[str, Any]:
     """What the numbers rest on."""
-    from handbench.store import Store
-
     store = Store(config.store)
     first = rows[0].config
     localised = any(row.config.data.localization != "off" for row in rows)

@@ -245,16 +245,23 @@ def _merged(folds: Sequence[Fold], store: Store, keys: Sequence[str]) -> Predict
                 "file"
             )
         uvd[[row_of[key] for key in keys_of_fold]] = part.uvd
-    first = parts[0].provenance
-    provenance = {
-        "method": first["method"],
-        "folds": {fold.subject: part.provenance["checkpoint"] for fold, part in zip(folds, parts, strict=True)},
-        "split": first["split"],
-        "center_method": _common([str(part.provenance["center_method"]) for part in parts]),
-        "epoch_rule": "last",
-        "store": first["store"],
-    }
-    return Predictions("loso", uvd, tuple(keys), provenance)
+    return Predictions("loso", uvd, tuple(keys), _provenance(folds, parts))
+
+
+def _provenance(folds: Sequence[Fold], parts: Sequence[Predictions]) -> dict[str, Any]:
+    """What all folds record alike, "one a fold" for what they do not, and the checkpoint of each."""
+    common = {}
+    for key, first in parts[0].provenance.items():
+        same = all(part.provenance.get(key) == first for part in parts)
+        common[key] = first if same else f"{_kind(first)}one a fold"
+    checkpoints = {fold.subject: part.provenance["checkpoint"] for fold, part in zip(folds, parts, strict=True)}
+    return {**common, "checkpoint": checkpoints}
+
+
+def _kind(value: Any) -> str:
+    """Of a centre method its kind, as "predicted:"."""
+    kind, colon, _ = str(value).partition(":")
+    return f"{kind}:" if colon and isinstance(value, str) else ""
 
 
 def _fold_result(fold: Fold, error_sum: Any, labelled: Any, subject: Any) -> FoldResult:
@@ -262,12 +269,6 @@ def _fold_result(fold: Fold, error_sum: Any, labelled: Any, subject: Any) -> Fol
     joints = float(labelled[of_fold].sum())
     mean = float(error_sum[of_fold].sum() / joints) if joints else float("nan")
     return FoldResult(fold.number, fold.subject, int(of_fold.sum()), mean)
-
-
-def _common(methods: Sequence[str]) -> str:
-    """The centre method of all folds: localisers differ from fold to fold, and are one kind of centre all the same."""
-    kinds = {method.partition(":")[0] for method in methods}
-    return methods[0] if len(set(methods)) == 1 else f"{' or '.join(sorted(kinds))}:one a fold"
 
 
 def _plain(provenance: Any) -> Any:
