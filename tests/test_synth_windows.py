@@ -138,7 +138,7 @@ def test_a_store_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
         (("--windows",), "--windows makes a store, and a raw tree has whole frames; add --direct"),
         (("--direct", "--margin", "quick"), "--margin would do nothing: it is about windows"),
         (("--direct", "--side", "9", "--set", "augment.scale=[1,2]"), "--set, --side would do nothing"),
-        (("--direct", "--windows", "--margin", "papr"), "'papr' is neither a file nor one of none, paper-"),
+        (("--direct", "--windows", "--margin", "papr"), "'papr' is neither a file nor one of none, "),
         (("--direct", "--windows", "--side", "0"), "--side 0 px holds nothing"),
         (("--direct", "--windows", "--margin", "none", "--set", "augment.scale=[1,2]"), "has no ranges to set"),
         (("--direct", "--windows", "--workers", "-1"), "-1 workers cannot be"),

@@ -357,7 +357,7 @@ def test_the_command_takes_margins_from_configurations(frames: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--margin", "papr"), "'papr' is neither a file nor one of none, paper-"),
+        (("--margin", "papr"), "'papr' is neither a file nor one of none, "),
         (("--margin", "none", "--set", "augment.scale=[1,2]"), "has no ranges to set"),
         (("--set", "augment.scale=[2,1]"), "augment.scale"),
         (("--side", 0), "--side 0 px holds nothing"),

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handbench.camera import Camera
+from handbench.console import progress
 from handbench.datasets import dataset
 from handbench.synth.config import Run, SynthConfig
 from handbench.synth.hand import Floats, Ints
@@ -53,17 +54,26 @@ class SyntheticFrames:
 
     def joints_xyz(self, split: str) -> npt.NDArray[np.float32]:
         """All labels of a split, (N, J, 3) mm, camera frame, y down; with the label noise that is asked for."""
-        blocks = [
-            _joints(self.config, run, _stream(self, split, run), range(start, min(start + _BLOCK, run.frames)))
-            for run in self.runs[split]
-            for start in range(0, run.frames, _BLOCK)
-        ]
-        joints = np.concatenate(blocks)
-        if self.config.label_noise_mm:
-            for row, label in enumerate(joints):
-                rng = np.random.default_rng((self.config.seed, self.splits.index(split), _LABELS, row))
-                label += rng.normal(0, self.config.label_noise_mm, label.shape)
-        return joints.astype(np.float32)
+        runs = self.runs[split]
+        labels = np.empty((sum(run.frames for run in runs), len(self.spec.joints), 3), dtype=np.float32)
+        blocks = [(run, start) for run in runs for start in range(0, run.frames, _BLOCK)]
+        row = 0
+        with progress(f"labels of {split}", len(labels), "frames") as advance:
+            for run, start in blocks:
+                frames = range(start, min(start + _BLOCK, run.frames))
+                block = _joints(self.config, run, _stream(self, split, run), frames)
+                labels[row : row + len(block)] = self._with_noise(block, split, row)
+                row += len(block)
+                advance(len(block))
+        return labels
+
+    def _with_noise(self, joints: Floats, split: str, first: int) -> Floats:
+        """The same labels (n, J, 3) mm with the noise that is asked for, each frame's by its row, from `first` on."""
+        if not self.config.label_noise_mm:
+            return joints
+        seed = (self.config.seed, self.splits.index(split), _LABELS)
+        rngs = (np.random.default_rng((*seed, first + i)) for i in range(len(joints)))
+        return joints + np.stack([rng.normal(0, self.config.label_noise_mm, joints.shape[1:]) for rng in rngs])
 
     def depth(self, split: str, row: int) -> npt.NDArray[np.float32]:
         """One frame as the sensor sees it, (H, W) mm, 0 = missing.
