@@ -18,7 +18,7 @@ from handbench.preprocess.center import box_holds_depth
 from handbench.srn.localizer import Centers, Localizer
 from handbench.store import FrameStatus, Split, Store
 from handbench.store.blocks import depth_blocks
-from handbench.store.edit import NewCenters, center_status, predicted_method, replace_centers, require_frames
+from handbench.store.edit import NewCenters, center_status, replace_centers, require_frames
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,6 @@ def localize(
         _require_other_centers(store, split)
     new, told = {}, []
     for split in chosen:
-        localizer.say_what_differs(store, split)
         centers = localizer.centers(store, split, croppable_rows(store, split), iterations, batch_size, workers)
         new[split.name] = _to_be_written(localizer, store, split, centers, iterations)
         told.append(_told(store, split, new[split.name]))
@@ -125,7 +124,7 @@ def _require_other_centers(store: Store, split: Split) -> None:
     if split.center_method.startswith("predicted:"):
         raise HandbenchError(
             f"{store.path}: the centres of split {split.name} are {split.center_method} already; put others there "
-            "first ('handbench centers compute'), or ask for --iterations"
+            "first ('handbench centers compute'), and ask for --iterations if they are to be refined several times"
         )
 
 
@@ -133,7 +132,7 @@ def _to_be_written(localizer: Localizer, store: Store, split: Split, centers: Ce
     """The centres with their status, and what is to be said of them."""
     status = center_status(split.status, centers, store.camera, _empty_boxes(store, split, centers))
     facts = {
-        "center_method": predicted_method(localizer.name),
+        "center_method": localizer.center_method,
         "center_sha256": localizer.sha256,
         "center_from": split.center_method,
         "center_iterations": iterations,

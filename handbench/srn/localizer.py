@@ -25,6 +25,7 @@ from handbench.srn.model import PoseNetwork
 from handbench.srn.run import CHECKPOINTS
 from handbench.srn.target import CENTER
 from handbench.store import Split, Store
+from handbench.store.edit import predicted_method
 
 Centers = npt.NDArray[np.float32]
 _BATCH = 64
@@ -60,7 +61,7 @@ class Localizer:
             name: of the centres; None = that of the folder of its run, or of the file.
 
         Raises:
-            HandbenchError: if the checkpoint is missing or damaged, or predicts joints.
+            HandbenchError: if the checkpoint is missing or damaged, or predicts joints, or the name has blanks.
         """
         card = read_card(path)
         if card.joints != CENTER:
@@ -68,8 +69,15 @@ class Localizer:
                 f"{path} predicts {len(card.joints)} joints of {card.dataset} and no centre; "
                 "a network of centres is made by `handbench train-localizer`"
             )
+        name = name or localizer_name(path)
+        predicted_method(name)  # refuses names that are none, before the work
         model, card = load_checkpoint(path, device)
-        return cls(path, name or localizer_name(path), sha256_of(path), model, card, device)
+        return cls(path, name, sha256_of(path), model, card, device)
+
+    @property
+    def center_method(self) -> str:
+        """Of its centres, as a store has it."""
+        return predicted_method(self.name)
 
     def facts(self) -> dict[str, str]:
         """What a card says of it."""
@@ -78,7 +86,7 @@ class Localizer:
     def centers(
         self, store: Store, split: Split, rows: Rows, iterations: int = 1, batch_size: int = _BATCH, workers: int = 0
     ) -> Centers:
-        """Where the hand is in some frames.
+        """Where the hand is in some frames. What they differ in from those that it has learnt from is said on stderr.
 
         Args:
             store: of the frames.
@@ -92,6 +100,7 @@ class Localizer:
             (N, 3) mm, camera frame; NaN in all other rows. As they would be stored, float32. Where a centre leaves the
             image or the window, it is the last that could be cropped or that it left with.
         """
+        self._say_what_differs(store, split)
         found = np.full((len(split), 3), np.nan, np.float32)
         found[rows] = split.center_xyz[rows]
         with progress(f"localize {split.name}", iterations * len(rows), "frames") as advance:
@@ -104,7 +113,7 @@ class Localizer:
                 rows = np.intersect1d(rows, usable_rows(store, split, found))
         return found
 
-    def say_what_differs(self, store: Store, split: Split) -> None:
+    def _say_what_differs(self, store: Store, split: Split) -> None:
         """Tell the person in what frames are not like those that the network was trained on; it is no error."""
         if self.card.dataset != store.spec.name:
             note(f"{self.name} was trained on {self.card.dataset}, {store.path} is of {store.spec.name}")

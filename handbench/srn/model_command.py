@@ -42,7 +42,8 @@ def info(checkpoint: Path | None, preset: str | None, joints: int, as_json: bool
         card = read_card(checkpoint)
         config, count, facts = card.config, len(card.joints), _facts(card)
     else:
-        config, count, facts = load_config(preset=preset), joints, {"preset": preset}
+        config, facts = load_config(preset=preset), {"preset": preset}
+        count = joints if config.model.predicts == "joints" else 1
     cost = cost_of(config.model, count)
     costs = {"joints": count, "parameters": cost.parameters, "flops": cost.flops}
     table = {**facts, **costs, **config_to_dict(config)}
@@ -81,6 +82,7 @@ def _facts(card: Card) -> dict[str, Any]:
         "epoch_rule": card.epoch_rule,
         "validation_error_mm": card.validation_error_mm,
         "center_method": card.center_method,
+        "localizer": card.localizer,
         "cube_rule": card.cube_rule,
         "fingerprint": card.fingerprint,
         "store": dict(card.store),

@@ -20,7 +20,6 @@ from handbench.srn.localizer import Localizer, usable_rows
 from handbench.srn.run import CHECKPOINTS, RunFolder
 from handbench.srn.target import CENTER
 from handbench.store import Store
-from handbench.store.edit import predicted_method
 
 
 def predict(
@@ -52,20 +51,13 @@ def predict(
             is not there, or a split that is not there.
     """
     model, card = load_checkpoint(checkpoint, device)
-    if card.joints == CENTER:
-        raise HandbenchError(
-            f"{checkpoint} predicts the centre of the hand and no joints; `handbench localize` puts its centres into a "
-            "store"
-        )
     store = Store(store_path)
-    split = store[split_name]
-    joints = scored_names(store)
-    require_joints(card, joints, store.spec.name, checkpoint)
+    split, joints = store[split_name], scored_names(store)
+    _require_pose(card, joints, store, checkpoint)
     asked = np.arange(len(split)) if only is None else only
     rows = np.intersect1d(croppable_rows(store, split), asked)
     localizer, centers = _localizer_of(card, checkpoint, device), None
     if localizer is not None:
-        localizer.say_what_differs(store, split)
         centers = localizer.centers(store, split, rows, 1, batch_size, workers)
         rows = np.intersect1d(rows, usable_rows(store, split, centers))
     uvd = np.full((len(split), len(joints), 3), np.nan)
@@ -80,7 +72,7 @@ def predict(
         "method": "SRN",
         "checkpoint": {"file": checkpoint.name, "sha256": sha256_of(checkpoint), **card.to_dict()},
         "split": split_name,
-        "center_method": predicted_method(localizer.name) if localizer else split.center_method,
+        "center_method": localizer.center_method if localizer else split.center_method,
         "cube_rule": cube_rule(split.cube[rows]),
         "epoch_rule": card.epoch_rule,
         "ensemble": False,
@@ -112,6 +104,20 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise HandbenchError("--device cuda: PyTorch finds no CUDA device here; use --device cpu")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _require_pose(card: Card, joints: tuple[str, ...], store: Store, checkpoint: Path) -> None:
+    """Refuse a checkpoint of centres, or of other joints than the store's.
+
+    Raises:
+        HandbenchError: saying what it is.
+    """
+    if card.joints == CENTER:
+        raise HandbenchError(
+            f"{checkpoint} predicts the centre of the hand and no joints; `handbench localize` puts its centres into a "
+            "store"
+        )
+    require_joints(card, joints, store.spec.name, checkpoint)
 
 
 def _localizer_of(card: Card, checkpoint: Path, device: torch.device) -> Localizer | None:

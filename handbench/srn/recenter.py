@@ -17,7 +17,6 @@ from handbench.srn.localizer import Centers, Localizer, localizer_name, usable_r
 from handbench.srn.predict import find_checkpoint
 from handbench.srn.run import RunFolder
 from handbench.store import Store
-from handbench.store.edit import predicted_method
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,6 @@ def recenter(
     if data.localization == "off":
         return Recentered(None, rows, held_out, split.center_method, None)
     localizer, everywhere = _localizer(config, device, run), data.localization == "train+test"
-    localizer.say_what_differs(store, split)
     asked = np.union1d(rows, held_out) if everywhere else held_out
     predicted = localizer.centers(store, split, asked)
     center_xyz = np.where(np.isin(np.arange(len(split)), asked)[:, None], predicted, split.center_xyz)
@@ -77,7 +75,7 @@ def recenter(
             f"{store.path}: no frame is left to train on about the centres of {localizer.name}; "
             "put them into the store of whole frames first ('handbench localize'), and make windows of that"
         )
-    method = predicted_method(localizer.name) if everywhere else split.center_method
+    method = localizer.center_method if everywhere else split.center_method
     return Recentered(center_xyz, kept, kept_out, method, localizer)
 
 
