@@ -12,6 +12,7 @@ from handbench.errors import HandbenchError
 from handbench.eval.loso import Fold
 
 LOCAL = ("sequential", "processes")
+_PATIENCE = "10s"  # with a scheduler that does not answer
 _RESOURCE = "GPU"  # what a fold asks of a worker, so that each has one to itself
 
 
@@ -78,7 +79,7 @@ def _client(scheduler: str, workers: int) -> Iterator[Any]:
             yield client
         return
     try:
-        client = Client(scheduler, timeout="10s")
+        client = Client(scheduler, timeout=_PATIENCE)
     except (OSError, TimeoutError, ValueError) as error:
         raise HandbenchError(
             f"no Dask scheduler answers at {scheduler} ({error}); start one, or leave it out"
