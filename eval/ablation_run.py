@@ -10,7 +10,7 @@ OUT/localizer/         the localiser, where rows need one and none was named
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def run_ablation(config: AblationConfig, compare: CompareConfig, train: bool = T
         require_same_run(config.out / name, run)
         _require_same_store(config.out / name, mark)
     if train:
-        _require_trainable(config.store, runs.values())
+        _require_trainable(config.store, [run for name, run in runs.items() if _saved(config.out / name) is None])
         config.out.mkdir(exist_ok=True)
     outcomes = {name: _outcome_or_reason(config, name, run, truth, mark, train) for name, run in runs.items()}
     whole = experiment(config.experiment)
@@ -69,8 +69,10 @@ def run_ablation(config: AblationConfig, compare: CompareConfig, train: bool = T
     return Report(whole.name, whole.title, results, _facts(config, rows, truth, mark), compare)
 
 
-def _require_trainable(store: Path, configs: Iterable[TrainConfig]) -> None:
+def _require_trainable(store: Path, configs: Sequence[TrainConfig]) -> None:
     """Find out what every run would stumble over before the first begins."""
+    if not configs:
+        return
     from handbench.srn.data import choose_rows
 
     opened = Store(store)
