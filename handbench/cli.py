@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "localize": ("handbench.srn.localize_command:localize", "Replace the centres of a store by those of a network."),
     "train": ("handbench.srn.command:train", "Train SRN on a store."),
     "predict": ("handbench.srn.command:predict", "Predict the joints of every frame of a store."),
-    "model": ("handbench.srn.model_command:model", "Say what a network is and costs; take one in from elsewhere."),
+    "model": ("handbench.srn.model_command:model", "Say what a network is and costs; import one."),
     "predictions": (
         "handbench.eval.predictions_command:predictions",
         "Convert predictions files; find out why one scores badly.",

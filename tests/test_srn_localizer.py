@@ -112,9 +112,9 @@ def test_train_localizer_is_the_trainer_with_its_preset(store: Path, localizer: 
 def test_it_is_resumed_to_the_same_weights(store: Path, tmp_path: Path) -> None:
     straight, resumed = tmp_path / "straight", tmp_path / "resumed"
     options = ["--device", "cpu", *set_options(*LOCALIZER)]
-    assert call("train-localizer", store, "--out", straight, *options, "--set", "optim.epochs=3").exit_code == 0
+    assert call("train-localizer", store, "--out", straight, *options, "--set", "optim.epochs=2").exit_code == 0
     assert call("train-localizer", store, "--out", resumed, *options, "--set", "optim.epochs=1").exit_code == 0
-    more = ["--resume", "--device", "cpu", "--set", "optim.epochs=3"]
+    more = ["--resume", "--device", "cpu", "--set", "optim.epochs=2"]
     assert call("train-localizer", store, "--out", resumed, *more).exit_code == 0
     expected, found = (load_checkpoint(run / "last.safetensors", CPU)[0].state_dict() for run in (straight, resumed))
     assert all(torch.equal(expected[name], found[name]) for name in expected)
@@ -300,6 +300,11 @@ def test_test_localisation_trains_about_the_centres_of_the_store(store: Path, lo
     a = tmp_path / "a.npz"
     assert call("predict", on, store, "-o", a, "--device", "cpu").exit_code == 0
     assert read_predictions(a, 14).provenance["center_method"] == "predicted:loc-1"
+
+
+def test_nothing_held_out_is_nothing_to_localise(store: Path, localizer: Path, tmp_path: Path) -> None:
+    config = srn_config(localizer, "test", "data.validation_fraction=0", "optim.epochs=1")
+    assert train(store, RunFolder(tmp_path / "run"), config, CPU)[0].validation_error_mm is None
 
 
 def test_a_run_is_whole_by_itself(store: Path, localizer: Path, tmp_path: Path) -> None:
