@@ -36,7 +36,7 @@ def test_paper_preset_is_the_defaults_and_both_are_the_paper() -> None:
 def test_the_help_names_presets_that_there_are() -> None:
     (option,) = (param for param in train.params if param.name == "preset")
     assert isinstance(option, click.Option)
-    assert option.help == "paper-nyu (default), quick, table1.baseline, ..."
+    assert option.help == "paper-nyu, quick, table1.baseline, ... (docs/training.md)."
     assert {"paper-nyu", "quick", "table1.baseline"} < set(preset_names())
 
 
