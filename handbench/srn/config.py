@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from difflib import get_close_matches
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any
 
 from handbench.errors import HandbenchError
 from handbench.preprocess import AugmentConfig
 from handbench.srn.presets import preset_names as preset_names
 from handbench.srn.presets import read_preset
+from handbench.srn.tables import build, parse_value, read_toml, value_of
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "small")
 PREDICTS = ("joints", "center")
@@ -50,8 +49,6 @@ LOCALIZATIONS = ("off", "test", "train+test")
 
 STRIDE = 4
 """Side of the crop divided by side of the preliminary features."""
-
-ConfigT = TypeVar("ConfigT")
 
 
 @dataclass(frozen=True)
@@ -270,7 +267,7 @@ def load_config(preset: str | None = None, file: Path | None = None, sets: Seque
     """
     if preset is not None and file is not None:
         raise HandbenchError("--preset and --config both name a configuration; give one of them")
-    table = _read_toml(file) if file is not None else read_preset(preset or "paper-nyu")
+    table = read_toml(file) if file is not None else read_preset(preset or "paper-nyu")
     return with_sets(config_from_dict(table), sets)
 
 
@@ -288,9 +285,9 @@ def with_sets(config: TrainConfig, sets: Sequence[str]) -> TrainConfig:
         *path, last = key.split(".")
         inner = table
         for depth, name in enumerate(path):
-            inner = _known(inner, name, ".".join(path[:depth]))
-        old = _known(inner, last, ".".join(path))
-        inner[last] = _parse_value(value, is_text=isinstance(old, str), key=key)
+            inner = value_of(inner, name, ".".join(path[:depth]))
+        old = value_of(inner, last, ".".join(path))
+        inner[last] = parse_value(value, is_text=isinstance(old, str), key=key)
     return config_from_dict(table)
 
 
@@ -305,7 +302,7 @@ def config_from_dict(table: Mapping[str, Any]) -> TrainConfig:
     Raises:
         HandbenchError: on an unknown key, a wrong type or an impossible value; the message names the key.
     """
-    return _build(TrainConfig, table, "")
+    return build(TrainConfig, table)
 
 
 def config_to_toml(config: TrainConfig) -> str:
@@ -317,82 +314,6 @@ def config_to_toml(config: TrainConfig) -> str:
             # JSON's text, numbers, booleans and lists are TOML's as well.
             lines += ["", f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in inner.items())]
     return "\n".join(lines) + "\n"
-
-
-def _build(cls: type[ConfigT], table: Mapping[str, Any], where: str) -> ConfigT:
-    """One dataclass from one table; `where` is the dotted name of the table, empty for the root."""
-    hints = get_type_hints(cls)
-    names = {f.name: "" for f in fields(cls)}  # type: ignore[arg-type]  # every ConfigT here is a dataclass
-    for name in table:
-        _known(names, name, where)
-    return cls(**{name: _convert(hints[name], value, f"{where}.{name}".lstrip(".")) for name, value in table.items()})
-
-
-def _convert(kind: Any, value: Any, key: str) -> Any:
-    """The value as the field's type; whole numbers pass as floats, nothing else is bent."""
-    if is_dataclass(kind) and isinstance(kind, type):
-        if not isinstance(value, Mapping):
-            raise HandbenchError(f"{key} is {value!r}, it must be a table; its keys are {_listed(kind)}")
-        return _build(kind, value, key)
-    if get_origin(kind) is tuple:
-        kinds = get_args(kind)
-        if kinds[1:] == (Ellipsis,):
-            return _convert_list(kinds[0], value, key)
-        if not isinstance(value, list | tuple) or len(value) != len(kinds):
-            raise HandbenchError(f"{key} is {value!r}, it must be a list of {len(kinds)} numbers")
-        return tuple(_convert(k, v, key) for k, v in zip(kinds, value, strict=True))
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type(value) is not kind:
-        raise HandbenchError(f"{key} is {value!r}, it must be {_KINDS[kind]}")
-    return value
-
-
-def _convert_list(kind: Any, value: Any, key: str) -> tuple[Any, ...]:
-    """A list of any length whose items are all of that type."""
-    if not isinstance(value, list | tuple) or any(type(item) is not kind for item in value):
-        raise HandbenchError(f'{key} is {value!r}, it must be a list of {_KINDS[kind]} such as ["P0", "P1"]')
-    return tuple(value)
-
-
-_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-
-
-def _known(table: Any, name: str, where: str) -> Any:
-    if isinstance(table, Mapping) and name in table:
-        return table[name]
-    key = f"{where}.{name}".lstrip(".")
-    if not isinstance(table, Mapping):
-        raise HandbenchError(f"unknown key {key!r} in the configuration; {where} is not a table")
-    nearest = get_close_matches(name, map(str, table), n=1)
-    meant = f"did you mean {nearest[0]!r}? " if nearest else ""
-    raise HandbenchError(f"unknown key {key!r} in the configuration; {meant}the keys there are {', '.join(table)}")
-
-
-def _listed(cls: type[Any]) -> str:
-    return ", ".join(f.name for f in fields(cls))
-
-
-def _parse_value(text: str, is_text: bool, key: str) -> Any:
-    try:
-        parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
-        parsed = {}
-    if len(parsed) == 1:
-        return parsed["value"]
-    if is_text:
-        return text
-    raise HandbenchError(f'--set {key}={text}: {text!r} is not a TOML value such as 0.1, true, [0.9, 1.1] or ["P0"]')
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise HandbenchError(f"cannot read the configuration {path}: {reason}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise HandbenchError(f"{path} is not TOML: {error}") from error
 
 
 def _require_known(value: str, key: str, known: Sequence[str]) -> None:
