@@ -11,7 +11,7 @@ from handbench.errors import HandbenchError
 from handbench.loading import BatchOrder, HandDataset, Sample, croppable_rows
 from handbench.preprocess import AugmentConfig
 from handbench.srn.config import DataConfig, TrainConfig
-from handbench.srn.stopping import leave_signals_to_the_main_process
+from handbench.srn.stopping import leave_interrupts_to_the_main_process
 from handbench.store import Split, Store
 
 Rows = npt.NDArray[np.int64]
@@ -30,7 +30,7 @@ def batches(
     return DataLoader(
         frames,
         batch_sampler=BatchSampler(SequentialSampler(frames), batch_size, False) if order is None else order,
-        worker_init_fn=leave_signals_to_the_main_process,
+        worker_init_fn=leave_interrupts_to_the_main_process,
         num_workers=workers,
         multiprocessing_context=context,
         persistent_workers=workers > 0,
@@ -90,11 +90,15 @@ def choose_rows(store: Store, config: TrainConfig) -> tuple[Rows, Rows]:
         names = split.subject if data.validation_by == "subject" else split.sequence
         held = _held_groups(names[rows], data, f"{store.path}, split {split.name}")
     if held.all():
-        left = " without the subjects left out" if data.exclude_subjects else ""
-        raise HandbenchError(
-            f"{store.path} has no labelled frames to train on in split {split.name} ({len(split)} frames){left}"
-        )
+        raise HandbenchError(f"{store.path}: {_why_nothing_is_left(split, data)}")
     return rows[~held], rows[held]
+
+
+def _why_nothing_is_left(split: Split, data: DataConfig) -> str:
+    if not np.isfinite(split.center_xyz).all(axis=-1).any():
+        return f"split {split.name} ({len(split)} frames) has no hand centres; `handbench centers compute` finds some"
+    left = " without the subjects left out" if data.exclude_subjects else ""
+    return f"no labelled frames to train on in split {split.name} ({len(split)} frames){left}"
 
 
 def _kept(store: Store, split: Split, excluded: tuple[str, ...]) -> npt.NDArray[np.bool_]:

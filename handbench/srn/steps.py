@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -133,7 +133,7 @@ class Learner:
         try:
             return self._step(self.network, sample, lr, weight)
         except TorchDynamoException as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = next(line for line in str(error).splitlines() if line and not line.endswith("raised:"))
             raise HandbenchError(
                 f"compute.compile: torch cannot compile the network here ({reason}); set compute.compile=false"
             ) from error
@@ -194,7 +194,7 @@ def through_epoch(
         batches: those that `order` asks for.
         order: of the epoch.
         epoch: its number, from 1.
-        stop: looked at after every step.
+        stop: looked at before every step.
         advance: told the number of frames after every step.
 
     Returns:
@@ -204,15 +204,25 @@ def through_epoch(
     learner.network.train()
     together, frames = learner.together, len(order.order)
     advance(sums.frames)
-    for sample in batches:
+    for sample in _fetched(batches, stop):
+        if together.any(stop.asked) or sample is None:
+            return False
         own, of_all = order.share_of(sums.steps)
         sums.frames += of_all
         lr = learner.config.optim.lr_at(epoch, sums.frames / frames)
         sums.add(learner.step(sample, lr, own * together.count / of_all), own)
         advance(of_all)
-        if together.any(stop.asked):
-            return False
     return True
+
+
+def _fetched(batches: Iterable[Sample], stop: StopRequest) -> Iterator[Sample | None]:
+    """The batches; None where the processes that bring them have been told to stop as well, and are gone."""
+    try:
+        yield from batches
+    except RuntimeError:
+        if not stop.asked:
+            raise
+        yield None
 
 
 def require_finite(sums: Sums, learner: Learner, epoch: int) -> None:

@@ -27,7 +27,7 @@ class StopRequest:
     interrupted: bool = False
 
 
-class Stopped(Exception):  # no error: what was asked for has been done
+class Stopped(KeyboardInterrupt):
     """Training has stopped as it was asked to, and all of it is saved."""
 
 
@@ -66,7 +66,6 @@ def stop_on_signals(say: bool = True) -> Iterator[StopRequest]:
             signal.signal(number, handler)
 
 
-def leave_signals_to_the_main_process(worker: int) -> None:
-    """For processes that read frames: a Ctrl-C reaches them too, and the step in hand still needs them."""
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+def leave_interrupts_to_the_main_process(worker: int) -> None:
+    """For processes that read frames, which a Ctrl-C in a terminal reaches too. SIGTERM is what they are ended by."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -104,11 +104,11 @@ def train(
         Stopped: when a signal has asked for it, with everything saved up to the step in hand.
     """
     together = together or Processes()
+    if not resume:
+        run.require_room(overwrite)
     training = Training.start(store_path, config, together.device(device), together, run if resume else None)
     if resume:
         go_on(training, run)
-    else:
-        run.require_room(overwrite)
     together.wait()  # all have looked, before the first one writes
     if not together.is_first:
         return _epochs(training, run, None)
