@@ -26,7 +26,7 @@ def print_results(title: str, entries: tuple[Published, ...]) -> None:
 
 def _print_protocol(console: Console, protocol: str, entries: list[Published]) -> None:
     seen = any(entry.seen_mm or entry.unseen_mm for entry in entries)
-    table = new_table(protocol, "mean error", *(("SEEN", "UNSEEN") if seen else ()))
+    table = new_table(protocol, *(("SEEN", "UNSEEN", "AVG") if seen else ("mean error",)))
     table.add_column("paper")
     table.add_column("centres")
     table.add_column("source", justify="right")
@@ -34,8 +34,8 @@ def _print_protocol(console: Console, protocol: str, entries: list[Published]) -
     for entry in entries:
         table.add_row(
             f"{escape(entry.method)} {entry.conditions.marks}".rstrip(),
+            *((f"{value:.2f}" if value else "" for value in (entry.seen_mm, entry.unseen_mm)) if seen else ()),
             entry.printed,
-            *((f"{value:g}" if value else "" for value in (entry.seen_mm, entry.unseen_mm)) if seen else ()),
             f"{entry.venue} {entry.year}",
             escape(entry.conditions.center_method or ""),
             str(1 + sources.index(entry.source)),
@@ -46,7 +46,7 @@ def _print_protocol(console: Console, protocol: str, entries: list[Published]) -
 
 
 def _footnotes(entries: list[Published], sources: list[Source]) -> list[str]:
-    lines = ["mean error in mm, as printed by the source; an empty cell is not known"]
+    lines = ["mean errors in mm, as printed by the source; an empty cell is not known"]
     for mark, meaning in MARKS.items():
         if any(mark in entry.conditions.marks for entry in entries):
             lines.append(f"{mark} {meaning}: does not rank on equal terms with rows without {mark}")
