@@ -98,7 +98,12 @@ def test_a_signal_saves_and_resume_goes_on_at_the_very_step(
     taken: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
         learn = Learner.step
-        patch.setattr(Learner, "step", lambda self, *args: taken.append(1) or learn(self, *args))
+
+        def counted(self: Learner, *args: Any) -> torch.Tensor:
+            taken.append(1)
+            return learn(self, *args)
+
+        patch.setattr(Learner, "step", counted)
         result = call("train", store, "--out", out, "--resume", "--device", "cpu")
     assert result.exit_code == 0, result.output
     assert len(taken) == 2 * STEPS - step
@@ -124,9 +129,7 @@ def test_a_second_ctrl_c_stops_at_once_and_leaves_the_last_whole_epoch(
     assert same(out, undisturbed)
 
 
-def test_a_signal_while_the_held_out_frames_are_looked_at(
-    store: Path, undisturbed: Path, tmp_path: Path
-) -> None:
+def test_a_signal_while_the_held_out_frames_are_looked_at(store: Path, undisturbed: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
 

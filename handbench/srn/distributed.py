@@ -44,9 +44,8 @@ class Processes:
         """The same model, whose gradients are the means of those of all processes. Alone, the model itself."""
         if self.count == 1:
             return model
-        # Not broadcast_buffers: batch norm's statistics of process 0 count, and it alone is asked for them.
-        ids = [device.index] if device.type == "cuda" else None
-        return DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
+        # Batch norm's statistics of process 0 are everybody's: torch hands them on before each step.
+        return DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)
 
     def shared_statistics(self, model: ModelT, device: torch.device) -> ModelT:
         """The same model, whose batch norm looks at the frames of all processes; between CPUs torch has no such."""

@@ -190,8 +190,8 @@ def _require_same(run: RunFolder, began: TrainConfig, asked: TrainConfig) -> Non
     if other:
         more = f" and {len(other) - 3} keys more" if len(other) > 3 else ""
         raise HandbenchError(
-            f"{run.path} is a run with {'; '.join(other[:3])}{more}: --resume cannot change that, only {', '.join(MAY_CHANGE)}; "
-            "start another run"
+            f"{run.path} is a run with {'; '.join(other[:3])}{more}: --resume cannot change that, only "
+            f"{', '.join(MAY_CHANGE)}; start another run"
         )
 
 
