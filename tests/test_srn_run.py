@@ -78,7 +78,7 @@ def test_a_changed_configuration_is_named_key_by_key(run: Path, tmp_path: Path) 
         resolve_config(folder, None, None, changed, "auto", False)
     assert str(caught.value) == (
         f"{run} is a run with augment.scale = [0.9, 1.1], not [0.8, 1.0]; optim.lr = 0.3, not 0.1: --resume cannot "
-        "change that, only optim.epochs, data.cache, data.workers, compute.compile; start another run"
+        "change that, only optim.epochs, data.cache, data.workers, data.resident, compute.compile; start another run"
     )
     with pytest.raises(HandbenchError, match=r'backbone = "small", not "resnet18"; .* and \d+ keys more: --resume'):
         resolve_config(folder, "quick", None, (), "required", False)

@@ -175,6 +175,8 @@ class DataConfig:
             frames look alike, so frames drawn one by one would tell nothing. By "blocks" only.
         cache: keep every frame in memory after its first read (0.6 MB each at 640 x 480, in every worker).
         workers: processes that read and crop; 0 = in the training process.
+        resident: in place of cache and workers, read all windows into the memory of the device before the first epoch,
+            and crop there.
 
     Raises:
         HandbenchError: if a value is impossible.
@@ -189,6 +191,7 @@ class DataConfig:
     validation_blocks: int = 10
     cache: bool = False
     workers: int = 0
+    resident: bool = False
 
     def __post_init__(self) -> None:
         _require_known(self.localization, "data.localization", LOCALIZATIONS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from handbench.loading import BatchOrder, EpochOrder, HandDataset, Sample, stored_box
+from handbench.loading import BatchOrder, EpochOrder, HandDataset, ResidentBatches, Sample, stored_box
 from handbench.preprocess import HandBox
 from handbench.srn.config import TrainConfig
 from handbench.srn.data import batches, choose_rows
@@ -83,17 +83,12 @@ def choose_frames(
     chosen = recenter(store, config, *choose_rows(store, config), device, run)
     rows, held_out, centers = chosen.rows, chosen.held_out, chosen.center_xyz
     split, scored = store[data.split], list(store.spec.joints.scored)
-    size, batch_size = config.model.crop_size, config.optim.batch_size
-    augmented = HandDataset(
-        store_path, data.split, size, rows, config.augment, config.seed, data.cache, center_xyz=centers
-    )
-    upright = HandDataset(store_path, data.split, size, held_out, cache=data.cache, center_xyz=centers)
-    order = BatchOrder(EpochOrder(rows, config.seed), batch_size, together.rank, together.count)
+    order = BatchOrder(EpochOrder(rows, config.seed), config.optim.batch_size, together.rank, together.count)
     return Frames(
         store,
         order,
-        batches(augmented, order, batch_size, data.workers, device),
-        batches(upright, None, batch_size, data.workers, device),
+        _batches(store_path, config, rows, centers, order, device),
+        _batches(store_path, config, held_out, centers, None, device),
         stored_box(split, held_out, centers),
         true_xyz(split.joints_xyz[held_out][:, scored], config.model),
         _watched(store_path, config, held_out if len(held_out) else rows, centers),
@@ -102,6 +97,41 @@ def choose_frames(
         cube_rule(split.cube[rows]),
         chosen.localizer,
     )
+
+
+def _batches(
+    store_path: Path,
+    config: TrainConfig,
+    rows: npt.NDArray[np.int64],
+    centers: Centers | None,
+    order: BatchOrder | None,
+    device: torch.device,
+) -> Iterable[Sample]:
+    """Augmented batches of rows in an order; without one, upright and as the rows are."""
+    data, size, batch_size = config.data, config.model.crop_size, config.optim.batch_size
+    augment = None if order is None else config.augment
+    if not data.resident:
+        frames = HandDataset(store_path, data.split, size, rows, augment, config.seed, data.cache, center_xyz=centers)
+        return batches(frames, order, batch_size, data.workers, device)
+    resident = ResidentBatches(
+        *(store_path, data.split, size, batch_size, rows, augment, config.seed),
+        shuffle=False,
+        device=device,
+        center_xyz=centers,
+    )
+    return resident if order is None else ResidentShares(resident, order)
+
+
+@dataclass(frozen=True)
+class ResidentShares:
+    """The batches of an order, from windows that lie in memory."""
+
+    windows: ResidentBatches
+    order: BatchOrder
+
+    def __iter__(self) -> Iterator[Sample]:
+        for keys in self.order:
+            yield self.windows.batch(np.array([place for _, place in keys]), keys[0][0])
 
 
 def _watched(store_path: Path, config: TrainConfig, rows: npt.NDArray[np.int64], centers: Centers | None) -> Watched:

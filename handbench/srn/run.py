@@ -27,7 +27,7 @@ from handbench.errors import HandbenchError
 from handbench.srn.config import TrainConfig, config_to_dict, config_to_toml, load_config, with_sets
 
 CHECKPOINTS = ("last", "best")
-MAY_CHANGE = ("optim.epochs", "data.cache", "data.workers", "compute.compile")
+MAY_CHANGE = ("optim.epochs", "data.cache", "data.workers", "data.resident", "compute.compile")
 """Keys that may be set on `--resume`: they leave the epochs before as they were."""
 
 RESUME = ("required", "auto")
