@@ -114,7 +114,10 @@ def test_bad_files_and_names_are_one_line(tmp_path: Path) -> None:
     broken.write_text("[optim\n")
     binary.write_bytes(b"\xff\xfe")
     calls: list[tuple[Callable[[], TrainConfig], str]] = [
-        (lambda: load_config("paper"), "unknown preset 'paper'; did you mean 'paper-nyu'.* the rows of figure2, table1, table2"),
+        (
+            lambda: load_config("paper"),
+            "unknown preset 'paper'; did you mean 'paper-nyu'.* the rows of figure2, table1, table2",
+        ),
         (lambda: load_config("quick", broken), "give one of them"),
         (lambda: load_config(file=broken), "broken.toml is not TOML"),
         (lambda: load_config(file=binary), "cannot read .*binary.toml: not UTF-8"),
