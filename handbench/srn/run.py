@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ import torch
 from handbench.console import claim_output, remove, whole_or_nothing
 from handbench.errors import HandbenchError
 from handbench.srn.config import TrainConfig, config_to_dict, config_to_toml, load_config, with_sets
+from handbench.srn.presets import flat_settings
 
 CHECKPOINTS = ("last", "best")
 MAY_CHANGE = ("optim.epochs", "data.cache", "data.workers", "data.resident", "compute.compile")
@@ -184,7 +185,7 @@ def _require_same(run: RunFolder, began: TrainConfig, asked: TrainConfig) -> Non
     Raises:
         HandbenchError: naming the keys and both values.
     """
-    old, new = _flat(config_to_dict(began)), _flat(config_to_dict(asked))
+    old, new = (flat_settings(config_to_dict(config)) for config in (began, asked))
     other = [f"{key} = {json.dumps(old[key])}, not {json.dumps(new[key])}" for key in old if old[key] != new[key]]
     other = [text for text in other if text.partition(" ")[0] not in MAY_CHANGE]
     if other:
@@ -193,11 +194,3 @@ def _require_same(run: RunFolder, began: TrainConfig, asked: TrainConfig) -> Non
             f"{run.path} is a run with {'; '.join(other[:3])}{more}: --resume cannot change that, only "
             f"{', '.join(MAY_CHANGE)}; start another run"
         )
-
-
-def _flat(table: Mapping[str, Any], where: str = "") -> dict[str, Any]:
-    """Nested tables as one, with dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        flat |= _flat(value, f"{where}{key}.") if isinstance(value, Mapping) else {f"{where}{key}": value}
-    return flat
