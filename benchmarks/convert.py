@@ -125,6 +125,7 @@ def alternate(sides: dict[str, Callable[[], object]], rounds: int) -> dict[str, 
 
 
 def measure_speed(tree: Path, out: Path, rounds: int) -> None:
+    """Frames a second of the bare limit, of `convert()` and of the command, by turns."""
     paths = [tree / image for image in images_of(len(NyuReader(tree).table("test")))]
     tasks = [Bare(paths[start : start + SHARD_FRAMES]) for start in range(0, len(paths), SHARD_FRAMES)]
     config = ConvertConfig(scheduler="processes", workers=WORKERS, overwrite=True)
@@ -146,10 +147,12 @@ def _call(task: Bare) -> int:
 
 
 def quietly(arguments: Sequence[str]) -> None:
+    """Run a command that must succeed, and say nothing of what it prints."""
     subprocess.run(arguments, check=True, capture_output=True)
 
 
 def measure_memory(tree: Path, folder: Path, counts: Sequence[int]) -> None:
+    """Peak memory at several numbers of frames, which are links to those of the tree."""
     for frames in counts:
         root, out = folder / f"links{frames}", folder / "links.zarr"
         link_tree(root, tree, frames)
@@ -160,8 +163,8 @@ def measure_memory(tree: Path, folder: Path, counts: Sequence[int]) -> None:
             print(f"{frames:6} frames, {options[1]:9}: at most {peak / 2**20:5.0f} MiB   {rate:6.0f} frames/s")
 
 
-def peak_bytes(arguments: Sequence[str]) -> int:
-    """Sum over a process and its children of the most memory that each held.
+def peak_bytes(arguments: Sequence[str], may_find: bool = False) -> int:
+    """Sum over a process and its children of the most memory that each held; missing frames (exit 1) if they may be.
 
     The kernel keeps that maximum (VmHWM, in KiB), so that looking every 20 ms misses only what a process took in its
     last moment.
@@ -172,7 +175,7 @@ def peak_bytes(arguments: Sequence[str]) -> int:
             for pid in family(process.pid):
                 peaks[pid] = max(peaks.get(pid, 0), high_water(pid))
             time.sleep(0.02)
-    if process.returncode:
+    if process.returncode > may_find:
         raise SystemExit(f"{' '.join(arguments)} failed")
     return sum(peaks.values())
 
@@ -187,6 +190,7 @@ def family(pid: int) -> list[int]:
 
 
 def high_water(pid: int) -> int:
+    """The most memory that a process has held so far, bytes; 0 if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:  # it has ended
@@ -194,7 +198,16 @@ def high_water(pid: int) -> int:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
 
 
+def measure_raw(dataset: str, raw: Path, folder: Path) -> None:
+    """Peak memory of converting a raw tree that is there, such as one with all its labels and hardly an image."""
+    for options in (PROCESSES, ("--scheduler", "threads", "--workers", WORKERS)):
+        arguments = command(dataset, raw, folder / "raw.zarr", "--overwrite", "--codec", "shuffle", *options)
+        peak = peak_bytes(arguments, may_find=True)
+        print(f"{dataset}, {options[1]:9}: at most {peak / 2**20:5.0f} MiB")
+
+
 def measure_size(store: Path, images: Sequence[Path], name: str) -> None:
+    """Bytes of a store and of its depth against those of the raw images."""
     raw = sum(path.stat().st_size for path in images)
     files = [path for path in store.rglob("*") if path.is_file()]
     total = sum(path.stat().st_size for path in files)
@@ -206,6 +219,7 @@ def measure_size(store: Path, images: Sequence[Path], name: str) -> None:
 
 
 def measure_sizes(tree: Path, store: Path, real: Path | None, folder: Path) -> None:
+    """The same for the tree of the benchmark and for real frames, if there are any."""
     measure_size(store, sorted(tree.glob("test/*.png")), "the tree of above")
     if real is None:
         return
@@ -221,6 +235,7 @@ def measure_sizes(tree: Path, store: Path, real: Path | None, folder: Path) -> N
 
 
 def measure_random(tree: Path, store: Path, rounds: int) -> None:
+    """Frames in random order from the store and from PNG files, in batches and threads, by turns."""
     split = Store(store)["test"]
     paths = [tree / image for image in images_of(len(split))]
     rows = np.random.default_rng(0).permutation(len(split))[: BATCH * min(BATCHES, len(split) // BATCH)]
@@ -244,13 +259,19 @@ def measure_random(tree: Path, store: Path, rounds: int) -> None:
 
 
 def main() -> None:
+    """Print everything, in one run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--real", type=Path, help=f"folder with {NYU}/ and {KINECT}/")
     parser.add_argument("--frames", type=int, default=GRID * GRID, help="frames of the tree")
     parser.add_argument("--speed", type=int, default=20000, help="frames of a longer conversion, timed once")
     parser.add_argument("--many", type=int, default=20000, help="frames of the large tree; 0 leaves it out")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--raw", nargs=2, metavar=("DATASET", "FOLDER"), help="only the memory that this tree takes")
     options = parser.parse_args()
+    if options.raw:
+        with tempfile.TemporaryDirectory() as name:
+            measure_raw(options.raw[0], Path(options.raw[1]), Path(name))
+        return
     print(f"{os.cpu_count()} cores, {'real' if options.real else 'rendered'} frames")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

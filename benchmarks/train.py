@@ -132,6 +132,7 @@ def on_gpu(store: Path, steps: int, rounds: int) -> None:
 
 
 def main() -> None:
+    """Print everything, in one run."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--frames", type=int, default=256)
     parser.add_argument("--steps", type=int, default=12)
